@@ -1,0 +1,67 @@
+//! `mp config show|check`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::global::Global;
+use super::output;
+use super::project::load_config;
+use crate::config::{show, show_json};
+use crate::error::Error;
+use crate::exit_code::ExitCode;
+
+/// Arguments of `mp config`.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the configuration in force, as YAML that can be given to --config again
+    #[command(after_help = "Example:
+  mp config show --origin --set processing.lookback_window_days=14")]
+    Show {
+        /// Say beside each value where it comes from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Say whether the configuration and the graph are valid
+    #[command(after_help = "Example:
+  mp config check --config config/example.yaml")]
+    Check,
+}
+
+/// Shows or checks the configuration.
+pub(super) fn config(global: &Global, args: &ConfigArgs) -> Result<ExitCode, Error> {
+    let (loaded, _) = load_config(global)?;
+    match args.command {
+        ConfigCommand::Show { .. } if global.json => {
+            output::document("config", show_json(&loaded))?;
+        }
+        ConfigCommand::Show { origin } => output::text(&show(&loaded, origin))?,
+        ConfigCommand::Check => {
+            let project = super::project::Project::load(global)?;
+            let tasks = project.graph()?.tasks().len();
+            let layers: Vec<String> = project
+                .loaded
+                .layers
+                .iter()
+                .map(|layer| project.short(layer).to_string())
+                .collect();
+            if global.json {
+                let facts = json!({ "valid": true, "layers": layers, "tasks": tasks });
+                output::document("config-check", facts)?;
+            } else {
+                let from = if layers.is_empty() {
+                    "built-in defaults".to_owned()
+                } else {
+                    layers.join(", ")
+                };
+                output::text(&format!("the configuration is valid ({from}; {tasks} tasks)\n"))?;
+            }
+        }
+    }
+    Ok(ExitCode::Success)
+}

@@ -1,0 +1,171 @@
+//! The command line: what users and Airflow type, and what comes back.
+//!
+//! One thin file for each subcommand: its arguments and what it calls. stdout carries the result,
+//! stderr logs and progress. Nothing is computed here.
+
+mod artifact;
+mod config_command;
+mod data_commands;
+mod global;
+mod graph_command;
+mod output;
+mod plan_command;
+mod project;
+mod run_command;
+mod signals;
+mod status_command;
+mod synth_command;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::Error;
+use crate::exit_code::ExitCode;
+use global::Global;
+
+/// Turns raw event logs (prints, taps, payments) into a machine-learning-ready dataset that can
+/// be trusted: every row checked, every reject explained, features that never see the future.
+#[derive(Debug, Parser)]
+#[command(name = "mp", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  mp run --all                           bring everything up to date
+  mp plan                                what would run, and why
+  mp run --all --as-of 2020-11-30        as it was known at the end of that day
+  mp extract --source taps               one stage, one source
+  mp head gold -n 5                      look at the result
+
+Exit codes:
+  0 done, up to date or warnings only    5 quality gate failed
+  1 a stage failed                       6 refused: an upstream artifact is missing or stale
+  2 wrong usage or configuration        70 internal error
+  3 input missing or unreadable         75 temporary: lock held, disk full; retry
+  4 data contract broken               130 / 143 stopped by SIGINT / SIGTERM")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read raw files, check every row, keep good ones sorted and bad ones explained
+    #[command(after_help = "Examples:
+  mp extract                             all sources
+  mp extract --source payments           one of them
+  mp extract --set processing.max_reject_rate=0.1")]
+    Extract(run_command::SourceStage),
+    /// Merge a source's files into one Silver table: duplicates out, rows after as_of left for later
+    #[command(after_help = "Examples:
+  mp preprocess
+  mp preprocess --source prints --as-of 2020-11-30")]
+    Preprocess(run_command::SourceStage),
+    /// Build Gold: one row for each print of the target window, with what was known the day before
+    #[command(after_help = "Examples:
+  mp features
+  mp features --set processing.lookback_window_days=14")]
+    Features(run_command::PlainStage),
+    /// Judge Silver and Gold, write the report, open or shut the gate
+    #[command(after_help = "Examples:
+  mp quality
+  mp quality --json | jq '.tasks[0].counts'")]
+    Quality(run_command::PlainStage),
+    /// Bring tasks up to date: run what is not, in order, in parallel
+    #[command(after_help = "Examples:
+  mp run --all                           everything (so does `mp run`)
+  mp run features                        one stage; its upstream must be up to date
+  mp run +features                       the stage and everything before it
+  mp run features+                       the stage and everything after it
+  mp run extract.taps --force            compute it even if it is up to date
+  mp run --all --dry-run                 the same as `mp plan`")]
+    Run(run_command::RunArgs),
+    /// Tell what would run, and why
+    #[command(after_help = "Examples:
+  mp plan
+  mp plan features+ --set processing.lookback_window_days=14
+  mp plan --exit-code                    exit 1 if anything would run")]
+    Plan(plan_command::PlanArgs),
+    /// Tell what is there: artifacts, rows, when and from what they were made
+    #[command(after_help = "Examples:
+  mp status
+  mp status --json | jq '.tasks[].state'")]
+    Status(status_command::StatusArgs),
+    /// Draw the graph of tasks
+    #[command(after_help = "Examples:
+  mp graph
+  mp graph --format dot | dot -Tsvg > graph.svg
+  mp graph --format mermaid")]
+    Graph(graph_command::GraphArgs),
+    /// Show or check the configuration
+    #[command(after_help = "Examples:
+  mp config show --origin                every value and where it comes from
+  mp config check --config config/example.yaml")]
+    Config(config_command::ConfigArgs),
+    /// Make raw files to try things with: seeded, realistic, with some bad rows
+    #[command(after_help = "Examples:
+  mp synth data/raw --prints 20000
+  mp synth /tmp/big --prints 10000000 --users 2000000 --days 30 --dirty 0.001")]
+    Synth(synth_command::SynthArgs),
+    /// Print the first rows of an artifact
+    #[command(after_help = "Artifacts: gold, prints, taps, payments, rejects:prints, rejects:taps, rejects:payments
+
+Examples:
+  mp head gold -n 5
+  mp head rejects:payments --json")]
+    Head(data_commands::HeadArgs),
+    /// Write an artifact as CSV
+    #[command(after_help = "Examples:
+  mp export gold --csv gold.csv
+  mp export prints --csv - | wc -l")]
+    Export(data_commands::ExportArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:
+  mp completions bash > /etc/bash_completion.d/mp")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses the arguments, does what they say and returns how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no failure. A closed stream is no news.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
+        }
+    };
+    let json = cli.global.json;
+    match execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error, json);
+            error.exit_code()
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<ExitCode, Error> {
+    let global = cli.global;
+    match cli.command {
+        Command::Extract(args) => run_command::source_stage(&global, "extract", &args),
+        Command::Preprocess(args) => run_command::source_stage(&global, "preprocess", &args),
+        Command::Features(args) => run_command::plain_stage(&global, "features", &args),
+        Command::Quality(args) => run_command::plain_stage(&global, "quality", &args),
+        Command::Run(args) => run_command::run(&global, &args),
+        Command::Plan(args) => plan_command::plan(&global, &args),
+        Command::Status(args) => status_command::status(&global, &args),
+        Command::Graph(args) => graph_command::graph(&global, &args),
+        Command::Config(args) => config_command::config(&global, &args),
+        Command::Synth(args) => synth_command::synth(&global, &args),
+        Command::Head(args) => data_commands::head(&global, &args),
+        Command::Export(args) => data_commands::export(&global, &args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mp", &mut script);
+            output::bytes(&script)?;
+            Ok(ExitCode::Success)
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! stdout and the last words on stderr. A reader that went away is no error.
+
+use std::io::{self, ErrorKind, Write};
+
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+/// Prints a result.
+pub(super) fn text(text: &str) -> Result<(), Error> {
+    bytes(text.as_bytes())
+}
+
+/// Prints a result.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Stdout(error.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a JSON document with its schema as first key: `mp/<command>/1`.
+pub(super) fn document(command: &str, value: Value) -> Result<(), Error> {
+    let mut document = json!({ "schema": format!("mp/{command}/1") });
+    if let (Value::Object(document), Value::Object(value)) = (&mut document, value) {
+        document.extend(value);
+    }
+    text(&(serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"))
+}
+
+/// The error with its hint on stderr; with `--json` a document of it on stdout too.
+pub(super) fn error(error: &Error, json: bool) {
+    let mut message = format!("error: {error}\n");
+    if let Some(hint) = error.hint() {
+        message.push_str(&format!("hint: {hint}\n"));
+    }
+    // Nobody is left to be told.
+    let _ = io::stderr().lock().write_all(message.as_bytes());
+    if json {
+        let facts = json!({ "error": {
+            "message": error.to_string(),
+            "hint": error.hint(),
+            "exit_code": error.exit_code().code(),
+        }});
+        let _ = document("error", facts);
+    }
+}

@@ -1,0 +1,132 @@
+//! `mp plan` and `--dry-run`: what would run, and why.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::global::Global;
+use super::output;
+use super::project::Project;
+use super::run_command;
+use crate::dag::{Graph, TaskId};
+use crate::error::Error;
+use crate::exit_code::ExitCode;
+use crate::progress::Silent;
+use crate::scheduler::{Options, Plan, PlannedTask, Reason, Scheduler, Verdict};
+
+/// Arguments of `mp plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// Stages or tasks; `+name` with everything before it, `name+` with everything after it
+    #[arg(value_name = "SELECTOR")]
+    selectors: Vec<String>,
+    /// Plan as if upstream artifacts that are not up to date were allowed
+    #[arg(long)]
+    allow_stale: bool,
+    /// Exit 1 if anything is not up to date
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// Shows the plan of a selection.
+pub(super) fn plan(global: &Global, args: &PlanArgs) -> Result<ExitCode, Error> {
+    let project = Project::load(global)?;
+    let graph = project.graph()?;
+    let selection = run_command::selected(&graph, &args.selectors)?;
+    let options = run_command::options(global, &project, args.allow_stale);
+    show(global, &project, &graph, &selection, &options, args.exit_code)
+}
+
+/// The plan of a selection.
+pub(super) fn make(
+    project: &Project,
+    graph: &Graph,
+    selection: &BTreeSet<TaskId>,
+    options: &Options,
+) -> Plan {
+    let scheduler = Scheduler {
+        graph,
+        store: &project.store,
+        runner: &project.stages(),
+        selection,
+        options,
+        events: &Silent,
+        cancel: &AtomicBool::new(false),
+    };
+    scheduler.plan()
+}
+
+/// Prints the plan of a selection.
+pub(super) fn show(
+    global: &Global,
+    project: &Project,
+    graph: &Graph,
+    selection: &BTreeSet<TaskId>,
+    options: &Options,
+    exit_code: bool,
+) -> Result<ExitCode, Error> {
+    let plan = make(project, graph, selection, options);
+    // The facts that were learnt about files spare the next command the hashing.
+    project.store.memo().save()?;
+    if global.json {
+        let mut facts = json!(plan);
+        if let Value::Object(facts) = &mut facts {
+            facts.insert("as_of".into(), project.config().as_of().to_string().into());
+            facts.insert("up_to_date".into(), plan.is_up_to_date().into());
+            for (task, planned) in
+                facts.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten().zip(&plan.tasks)
+            {
+                let why: Vec<String> = planned.reasons.iter().map(Reason::to_string).collect();
+                if let Value::Object(task) = task {
+                    task.insert("why".into(), why.into());
+                }
+            }
+        }
+        output::document("plan", facts)?;
+    } else {
+        let width = plan.tasks.iter().map(|task| task.task.as_str().len()).max().unwrap_or(0);
+        let text: String = plan.tasks.iter().map(|task| lines(task, width)).collect();
+        let to_run = plan.tasks.iter().filter(|task| task.verdict != Verdict::UpToDate).count();
+        let end = if to_run == 0 {
+            format!("nothing to do: {} tasks are up to date\n", plan.tasks.len())
+        } else {
+            format!("{to_run} of {} tasks are not up to date\n", plan.tasks.len())
+        };
+        output::text(&(text + &end))?;
+    }
+    Ok(match plan.exit() {
+        ExitCode::Success if exit_code && !plan.is_up_to_date() => ExitCode::Failure,
+        exit => exit,
+    })
+}
+
+/// What becomes of a task, then a line for each reason.
+fn lines(task: &PlannedTask, width: usize) -> String {
+    let verdict = word(task.verdict);
+    let mut reasons: Vec<String> = task.reasons.iter().map(Reason::to_string).collect();
+    if let Some(error) = &task.error {
+        reasons.insert(0, error.to_string());
+        reasons.extend(error.hint.iter().map(|hint| format!("hint: {hint}")));
+    }
+    let name = task.task.as_str();
+    let mut reasons = reasons.into_iter();
+    let first = reasons.next().unwrap_or_default();
+    let mut text = format!("{name:width$}  {verdict:10}  {first}").trim_end().to_owned() + "\n";
+    for reason in reasons {
+        text.push_str(&format!("{:width$}  {:10}  {reason}\n", "", ""));
+    }
+    text
+}
+
+/// A verdict in words.
+pub(super) fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::UpToDate => "up to date",
+        Verdict::Run => "run",
+        Verdict::MayRun => "may run",
+        Verdict::Refused => "refused",
+        Verdict::Broken => "broken",
+    }
+}

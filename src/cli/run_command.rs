@@ -1,0 +1,229 @@
+//! `mp run` and the four stages: a selection, a run of it, and its summary.
+//!
+//! A single stage is a run of its tasks alone; there is one way to decide what is up to date and
+//! one way to commit.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::global::Global;
+use super::output;
+use super::plan_command;
+use super::project::Project;
+use super::signals::Signals;
+use crate::dag::{Graph, TaskId, select};
+use crate::error::Error;
+use crate::exit_code::ExitCode;
+use crate::scheduler::{Options, RunSummary, Scheduler, TaskResult, TaskState};
+use crate::store::Place;
+
+/// Below this much memory for each, tasks run one after the other.
+const TASK_MEMORY_BYTES: u64 = 128 << 20;
+
+/// Arguments of a stage with one task for each source.
+#[derive(Debug, Args)]
+pub(super) struct SourceStage {
+    /// Only this source: prints, taps or payments
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    #[command(flatten)]
+    plain: PlainStage,
+}
+
+/// Arguments of any stage.
+#[derive(Debug, Args)]
+pub(super) struct PlainStage {
+    /// Go on with upstream artifacts that are not up to date
+    #[arg(long)]
+    allow_stale: bool,
+    /// Exit with this code (99) when there was nothing to do
+    #[arg(long, value_name = "CODE", value_parser = ["99"])]
+    skip_exit_code: Option<String>,
+}
+
+/// Arguments of `mp run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Stages or tasks; `+name` with everything before it, `name+` with everything after it
+    #[arg(value_name = "SELECTOR", conflicts_with = "all")]
+    selectors: Vec<String>,
+    /// Every task (the same as no selector)
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    plain: PlainStage,
+}
+
+/// Runs a stage that has sources.
+pub(super) fn source_stage(
+    global: &Global,
+    stage: &str,
+    args: &SourceStage,
+) -> Result<ExitCode, Error> {
+    let selector = match &args.source {
+        Some(name) => format!("{stage}.{}", Project::source(name)?),
+        None => stage.to_owned(),
+    };
+    execute(global, stage, &[selector], &args.plain)
+}
+
+/// Runs a stage that has none.
+pub(super) fn plain_stage(
+    global: &Global,
+    stage: &str,
+    args: &PlainStage,
+) -> Result<ExitCode, Error> {
+    execute(global, stage, &[stage.to_owned()], args)
+}
+
+/// Runs a selection.
+pub(super) fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Error> {
+    execute(global, "run", &args.selectors, &args.plain)
+}
+
+/// How to go about a run.
+pub(super) fn options(global: &Global, project: &Project, allow_stale: bool) -> Options {
+    let resources = project.stages().resources;
+    let fit = (resources.memory_bytes / TASK_MEMORY_BYTES).max(1);
+    Options {
+        jobs: resources.threads.min(usize::try_from(fit).unwrap_or(usize::MAX)),
+        force: global.force,
+        allow_stale,
+        lock_timeout: global.lock_timeout,
+    }
+}
+
+fn execute(
+    global: &Global,
+    command: &str,
+    selectors: &[String],
+    args: &PlainStage,
+) -> Result<ExitCode, Error> {
+    let project = Project::load(global)?;
+    let graph = project.graph()?;
+    let selection = select(&graph, selectors)?;
+    let options = options(global, &project, args.allow_stale);
+    if global.dry_run {
+        return plan_command::show(global, &project, &graph, &selection, &options, false);
+    }
+    let signals = Signals::listen()?;
+    let log = project.start_log(global, true);
+    let display = log.display();
+    let as_of = project.config().as_of();
+    tracing::debug!(command, %as_of, tasks = selection.len(), "begins");
+    let stages = project.stages();
+    let scheduler = Scheduler {
+        graph: &graph,
+        store: &project.store,
+        runner: &stages,
+        selection: &selection,
+        options: &options,
+        events: &display,
+        cancel: &signals.stop,
+    };
+    let summary = scheduler.run();
+    let exit = match (signals.exit_code(), summary.exit) {
+        (Some(signal), ExitCode::Interrupted) => signal,
+        (_, exit) => exit,
+    };
+    report(global, &project, command, &summary, exit)?;
+    if exit == ExitCode::Success && summary.is_up_to_date() && args.skip_exit_code.is_some() {
+        return Ok(ExitCode::NothingToDo);
+    }
+    Ok(exit)
+}
+
+fn report(
+    global: &Global,
+    project: &Project,
+    command: &str,
+    summary: &RunSummary,
+    exit: ExitCode,
+) -> Result<(), Error> {
+    if global.json {
+        let mut facts = json!(summary);
+        if let Value::Object(facts) = &mut facts {
+            facts.insert("as_of".into(), project.config().as_of().to_string().into());
+            facts.insert("exit_code".into(), exit.code().into());
+        }
+        return output::document(command, facts);
+    }
+    let mut text = table(summary);
+    let tasks = summary.tasks.len();
+    if summary.is_up_to_date() {
+        text.push_str(&format!("nothing to do: {tasks} tasks are up to date\n"));
+    } else {
+        let count = |state: TaskState| summary.count(state);
+        let mut parts = vec![format!("{} done", count(TaskState::Done))];
+        for (state, word) in [
+            (TaskState::UpToDate, "up to date"),
+            (TaskState::Failed, "failed"),
+            (TaskState::Blocked, "blocked"),
+            (TaskState::Cancelled, "stopped"),
+        ] {
+            if count(state) > 0 {
+                parts.push(format!("{} {word}", count(state)));
+            }
+        }
+        let seconds = summary.seconds;
+        text.push_str(&format!("{tasks} tasks: {} in {seconds:.2}s\n", parts.join(", ")));
+    }
+    if exit == ExitCode::Success {
+        let gold = project.store.layout().path(&Place::gold());
+        if summary.tasks.iter().any(|task| task.task.stage() == "features") {
+            text.push_str(&format!("gold: {}\n", project.short(&gold)));
+        }
+    }
+    output::text(&text)
+}
+
+/// One line for each task.
+fn table(summary: &RunSummary) -> String {
+    let width = summary.tasks.iter().map(|task| task.task.as_str().len()).max().unwrap_or(0);
+    let line = |task: &TaskResult| {
+        let state = match task.state {
+            TaskState::UpToDate => "up to date",
+            TaskState::Done if task.restored => "restored",
+            TaskState::Done => "done",
+            TaskState::Failed => "failed",
+            TaskState::Blocked => "blocked",
+            TaskState::Cancelled => "stopped",
+        };
+        let facts = match (&task.blocked_by, task.state) {
+            (Some(by), _) => format!("by {by}"),
+            (None, TaskState::Done | TaskState::UpToDate) => facts(&task.counts),
+            _ => String::new(),
+        };
+        let name = task.task.as_str();
+        format!("{name:width$}  {state:10}  {facts}").trim_end().to_owned() + "\n"
+    };
+    summary.tasks.iter().map(line).collect()
+}
+
+/// The counts of a task that people ask for first.
+pub(super) fn facts(counts: &serde_json::Map<String, Value>) -> String {
+    let words = [
+        ("rows_read", "rows read"),
+        ("rows_rejected", "rejected"),
+        ("files_reused", "files reused"),
+        ("rows_silver", "rows"),
+        ("duplicates_dropped", "duplicates dropped"),
+        ("rows_after_as_of", "after as_of"),
+        ("quality_score", "quality score"),
+        ("rows_gold", "rows of gold"),
+        ("clicked", "clicked"),
+    ];
+    let shown = |(key, word): (&str, &str)| {
+        let value = counts.get(key)?;
+        let always = matches!(key, "rows_read" | "rows_silver" | "rows_gold");
+        (always || value.as_f64() != Some(0.0)).then(|| format!("{value} {word}"))
+    };
+    words.into_iter().filter_map(shown).collect::<Vec<_>>().join(", ")
+}
+
+/// The tasks that selectors name.
+pub(super) fn selected(graph: &Graph, selectors: &[String]) -> Result<BTreeSet<TaskId>, Error> {
+    Ok(select(graph, selectors)?)
+}

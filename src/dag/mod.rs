@@ -1,0 +1,16 @@
+//! The graph of tasks: read from YAML, resolved, selected from.
+//!
+//! `dags/carousel.yaml` declares stages; a stage with `each: sources` is one task for each source. Task ids
+//! outside, petgraph inside. Knows names and order; not what a stage does or whether it is up to date.
+
+mod error;
+mod graph;
+mod selector;
+mod spec;
+mod task_id;
+
+pub use error::DagError;
+pub use graph::Graph;
+pub use selector::{Selector, select};
+pub use spec::{BUILT_IN, Each, Spec, StageSpec};
+pub use task_id::{TaskId, TaskIdError};

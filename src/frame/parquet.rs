@@ -1,0 +1,98 @@
+//! Parquet, a row group at a time.
+//!
+//! The writer's settings are pinned here: same rows, same bytes. Row groups have exactly
+//! [`super::ROW_GROUP_ROWS`] rows but the last.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use polars::prelude::*;
+
+use super::ROW_GROUP_ROWS;
+
+/// Writes one table.
+pub struct TableWriter<W: Write> {
+    writer: BatchedWriter<W>,
+    rows: u64,
+    schema: Vec<(String, String)>,
+}
+
+impl<W: Write> TableWriter<W> {
+    /// Begins a file with the columns of `empty`, a frame without rows.
+    pub fn new(out: W, empty: &DataFrame) -> PolarsResult<TableWriter<W>> {
+        let level = polars::polars_utils::compression::ZstdLevel::try_new(1)?;
+        let writer = ParquetWriter::new(out)
+            .with_compression(ParquetCompression::Zstd(Some(level)))
+            .with_statistics(StatisticsOptions::default())
+            .with_row_group_size(Some(ROW_GROUP_ROWS))
+            .with_data_page_size(Some(1 << 20))
+            .set_parallel(false)
+            .batched(empty.schema())?;
+        let fields = empty.schema().iter();
+        let schema = fields.map(|(name, dtype)| (name.to_string(), dtype.to_string())).collect();
+        Ok(TableWriter { writer, rows: 0, schema })
+    }
+
+    /// Writes the next row group.
+    pub fn write(&mut self, frame: &DataFrame) -> PolarsResult<()> {
+        self.rows += frame.height() as u64;
+        if frame.height() > 0 { self.writer.write_batch(frame) } else { Ok(()) }
+    }
+
+    /// Writes the footer; returns the number of rows and the columns with their types.
+    pub fn finish(self) -> PolarsResult<(u64, Vec<(String, String)>)> {
+        self.writer.finish()?;
+        Ok((self.rows, self.schema))
+    }
+}
+
+/// Reads a table frame by frame.
+pub struct ParquetRows {
+    path: PathBuf,
+    at: usize,
+    rows: usize,
+    metadata: FileMetadataRef,
+}
+
+impl ParquetRows {
+    /// Opens a file and reads its footer.
+    pub fn open(path: &Path) -> PolarsResult<ParquetRows> {
+        let file = fs_err::File::open(path)?.into_parts().0;
+        let mut reader = ParquetReader::new(file);
+        let metadata = reader.get_metadata()?.clone();
+        Ok(ParquetRows { path: path.to_owned(), at: 0, rows: metadata.num_rows, metadata })
+    }
+
+    /// Number of rows in the whole file.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether the file has no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The next rows, at most a row group; `None` after the last. A file without rows gives one
+    /// empty frame, so that its columns are seen.
+    pub fn next_frame(&mut self) -> PolarsResult<Option<DataFrame>> {
+        self.next_rows(ROW_GROUP_ROWS)
+    }
+
+    /// Like [`ParquetRows::next_frame`], at most `limit` rows.
+    pub fn next_rows(&mut self, limit: usize) -> PolarsResult<Option<DataFrame>> {
+        if self.at >= self.rows.max(1) {
+            return Ok(None);
+        }
+        let length = limit.min((self.rows - self.at.min(self.rows)).max(1));
+        // Opened anew, so that no more of the file is mapped than one row group.
+        let file = fs_err::File::open(&self.path)?.into_parts().0;
+        let mut reader = ParquetReader::new(file)
+            .with_slice(Some((self.at, length)))
+            .read_parallel(ParallelStrategy::None);
+        reader.set_metadata(self.metadata.clone());
+        let frame = reader.finish()?;
+        self.at += length;
+        Ok(Some(frame))
+    }
+}

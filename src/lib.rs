@@ -1,0 +1,52 @@
+//! `mp` turns raw event logs of a fintech carousel into a dataset that can be trusted.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`cli`] | the command line: one thin file for each subcommand |
+//! | [`config`] | layers of settings, checked, each with its origin |
+//! | [`scheduler`] | what is not up to date and why; runs it in order, side by side |
+//! | [`stage`] | what one task computes: extract, preprocess, features, quality |
+//! | [`report`] | the quality report: score, rules, verdict |
+//! | [`observe`] | log and progress; without it mp works silently |
+//! | [`synth`] | a generator of raw files |
+//! | [`source`] | raw files to lines |
+//! | [`record`] | one row and the rules it must keep |
+//! | [`rows`] | rows in user order, on disk and merged |
+//! | [`contract`] | one frame and the contract it must keep |
+//! | [`frame`] | columns of Silver and Gold, Parquet in and out |
+//! | [`dag`] | the graph of tasks |
+//! | [`store`] | the only one that names paths under data/ and makes files visible there |
+//! | [`task`], [`progress`] | what scheduler and stages say to each other |
+//! | [`settings`] | the typed settings that each stage may read |
+//! | [`as_of`], [`exit_code`], [`error`] | the logical time, the exit codes, the top error |
+//!
+//! Files that mp reads or writes: `config/params.yaml` and `--config` files, `dags/carousel.yaml`,
+//! raw files, the log, and what [`store`] lists.
+
+mod as_of;
+mod cli;
+mod config;
+mod contract;
+mod dag;
+mod error;
+mod exit_code;
+mod frame;
+mod observe;
+mod progress;
+mod record;
+mod report;
+mod rows;
+mod scheduler;
+mod settings;
+mod source;
+mod stage;
+mod store;
+mod synth;
+mod task;
+
+pub use exit_code::ExitCode;
+
+/// Runs the command line of this process and says how it ended.
+pub fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,143 @@
+//! The header of a CSV file: where the four columns of a payment stand.
+//!
+//! Other columns are only counted. Does not know which file it is.
+
+use super::csv;
+
+/// The columns of a payment, in the order in which they are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    PayDate,
+    Total,
+    UserId,
+    ValueProp,
+}
+
+const REQUIRED: [(Column, &str); 4] = [
+    (Column::PayDate, "pay_date"),
+    (Column::Total, "total"),
+    (Column::UserId, "user_id"),
+    (Column::ValueProp, "value_prop"),
+];
+
+/// Which field of a record is which, and how many fields a record has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvColumns {
+    roles: Vec<Option<Column>>,
+}
+
+/// A header that cannot be used, with what was found in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// There is none.
+    #[error("there is no header line; it needs the columns {}", required())]
+    Absent,
+    /// Longer than a line may be, not UTF-8, or badly quoted.
+    #[error("the header line is unreadable: {0}")]
+    Unreadable(String),
+    /// Required columns are not there, or there twice.
+    #[error("the header {problems}; found {found}")]
+    Columns {
+        /// What is wrong with which column.
+        problems: String,
+        /// All columns, in order.
+        found: String,
+    },
+}
+
+impl CsvColumns {
+    /// Finds the columns by name: unquoted, trimmed, in any order; case matters.
+    pub fn from_header(line: &[u8]) -> Result<CsvColumns, HeaderError> {
+        if line.is_empty() {
+            return Err(HeaderError::Absent);
+        }
+        if line.len() > super::MAX_LINE_BYTES {
+            return Err(HeaderError::Unreadable(format!("it has {} bytes", line.len())));
+        }
+        let mut names = Vec::new();
+        csv::split(line, |field| {
+            names.push(field.resolve(&mut String::new()).trim().to_owned());
+        })
+        .map_err(HeaderError::Unreadable)?;
+        let mut roles = vec![None; names.len()];
+        let mut problems = Vec::new();
+        for (column, name) in REQUIRED {
+            let mut places = (0..names.len()).filter(|place| names[*place] == name);
+            match (places.next(), places.next()) {
+                (None, _) => problems.push(format!("has no column `{name}`")),
+                (Some(_), Some(_)) => problems.push(format!("has column `{name}` twice")),
+                (Some(place), None) => roles[place] = Some(column),
+            }
+        }
+        if problems.is_empty() {
+            return Ok(CsvColumns { roles });
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Err(HeaderError::Columns { problems: problems.join(" and "), found: list(&names) })
+    }
+
+    /// How many fields a record must have.
+    pub fn width(&self) -> usize {
+        self.roles.len()
+    }
+
+    /// What the field at a place is, if it matters.
+    #[inline]
+    pub(super) fn at(&self, place: usize) -> Option<Column> {
+        self.roles.get(place).copied().flatten()
+    }
+}
+
+fn required() -> String {
+    list(&REQUIRED.map(|(_, name)| name))
+}
+
+fn list(names: &[&str]) -> String {
+    let names: Vec<String> =
+        names.iter().map(|name| format!("`{}`", super::fault::shown(name))).collect();
+    let more = names.len().saturating_sub(SHOWN_COLUMNS);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+/// The most columns that an error lists.
+const SHOWN_COLUMNS: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(header: &[u8]) -> String {
+        CsvColumns::from_header(header).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn columns_are_found_by_trimmed_unquoted_name_in_any_order() {
+        let columns = CsvColumns::from_header(b"value_prop, user_id ,note,total,\"pay_date\"");
+        let columns = columns.unwrap();
+        assert_eq!(columns.width(), 5);
+        assert_eq!(columns.at(1), Some(Column::UserId));
+        assert_eq!(columns.at(4), Some(Column::PayDate));
+        assert_eq!(columns.at(2), None);
+        assert!(CsvColumns::from_header(b"pay_date,total,user_id,value_prop,x,x,").is_ok());
+        assert!(CsvColumns::from_header(b"pay_date,total,\" user_id\",value_prop").is_ok());
+    }
+
+    #[test]
+    fn an_unfit_header_is_told_with_what_was_found() {
+        assert_eq!(
+            error(b"pay_date,Total,user_id,user_id"),
+            "the header has no column `total` and has column `user_id` twice and has no column \
+             `value_prop`; found `pay_date`, `Total`, `user_id`, `user_id`"
+        );
+        assert_eq!(
+            error(b""),
+            "there is no header line; it needs the columns `pay_date`, `total`, `user_id`, \
+             `value_prop`"
+        );
+        assert!(error(b"pay_date,\"total").contains("unreadable: a quote is left open"));
+        assert!(error(b"pay_date,\xff").contains("unreadable: byte 10 of the line is not UTF-8"));
+        assert!(error(&b"a,".repeat(1 << 20)).contains("unreadable: it has 2097152 bytes"));
+        assert!(error(&b"a,".repeat(1 << 19)).ends_with("and 524239 more"));
+    }
+}

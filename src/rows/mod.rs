@@ -1,0 +1,83 @@
+//! Rows in user order, on disk and on the way: sorted runs, their blocks and their merge.
+//!
+//! A *rows file* is mp's own format, made for speed: one or more runs, each sorted by
+//! [`order`], cut into small blocks of packed columns, with an index of user hashes at the end.
+//! Extract keeps one for each input file, preprocess one for each source. The bytes depend on
+//! the rows and on [`Sizes`] alone. It knows nothing of sources, stages or what a measure means.
+
+mod block;
+mod cursor;
+mod file;
+mod merge;
+pub mod order;
+mod ordered;
+mod pack;
+mod parts;
+mod run;
+
+pub use block::{Block, BlockBuilder};
+pub use cursor::Cursor;
+pub use file::{RowsFile, RowsSummary, RowsWriter};
+pub use merge::{Merge, merge_in_passes};
+pub use order::{RowRef, hash_user};
+pub use ordered::{Emitter, in_order};
+pub use parts::{HashRange, split_by_hash};
+pub use run::{Chunk, RunBuffer};
+
+/// How much is held at a time; part of the bytes of a rows file, so never a user's setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Rows of a run, sorted in memory.
+    pub run_rows: usize,
+    /// Bytes of user ids and value props after which a run is cut all the same.
+    pub run_text_bytes: usize,
+    /// Rows of a block.
+    pub block_rows: usize,
+    /// Bytes of text after which a block is cut all the same.
+    pub block_text_bytes: usize,
+    /// Rows that one part of a parallel pass should have.
+    pub part_rows: u64,
+    /// Bytes of raw text parsed at a time.
+    pub slab_bytes: usize,
+    /// The most runs merged at once, whatever the memory; `None` lets memory decide.
+    pub fan_in: Option<usize>,
+}
+
+impl Sizes {
+    /// What the program uses.
+    pub const NORMAL: Sizes = Sizes {
+        run_rows: 1 << 19,
+        run_text_bytes: 16 << 20,
+        block_rows: 4096,
+        block_text_bytes: 128 << 10,
+        part_rows: 1 << 20,
+        slab_bytes: 1 << 20,
+        fan_in: None,
+    };
+    /// What tests use, so that a handful of rows goes through every pass.
+    pub const TINY: Sizes = Sizes {
+        run_rows: 3,
+        run_text_bytes: 64,
+        block_rows: 2,
+        block_text_bytes: 32,
+        part_rows: 5,
+        slab_bytes: 64,
+        fan_in: Some(2),
+    };
+}
+
+/// What can go wrong with a rows file.
+#[derive(Debug, thiserror::Error)]
+pub enum RowsError {
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The bytes are not those of a rows file, or not all of them.
+    #[error("`{path}` is damaged: {what}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What does not fit.
+        what: &'static str,
+    },
+}

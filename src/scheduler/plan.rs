@@ -1,0 +1,208 @@
+//! All selected tasks: which are up to date, which run, which may run, and why.
+//!
+//! A plan computes nothing. What a task's upstream will turn out to be is not known yet, so a task
+//! with no reason of its own but that only *may* run. Upstream tasks outside the selection are looked
+//! at too: where one is not up to date the task is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::Scheduler;
+use super::reason::Reason;
+use crate::dag::TaskId;
+use crate::exit_code::ExitCode;
+use crate::store::Found;
+use crate::task::{Failure, TaskError};
+
+/// What will become of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    UpToDate,
+    Run,
+    /// Runs unless what it needs turns out the same.
+    MayRun,
+    /// What it needs is not up to date and not selected.
+    Refused,
+    /// It cannot even be looked at.
+    Broken,
+}
+
+/// One task of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTask {
+    pub task: TaskId,
+    pub verdict: Verdict,
+    pub reasons: Vec<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// What a run would do, in the order in which it would.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub tasks: Vec<PlannedTask>,
+    /// Tasks whose objects are read by a dependent that will or may run.
+    #[serde(skip)]
+    pub(super) objects_needed: BTreeSet<TaskId>,
+}
+
+impl Plan {
+    /// Is there nothing to do?
+    pub fn is_up_to_date(&self) -> bool {
+        self.tasks.iter().all(|task| task.verdict == Verdict::UpToDate)
+    }
+
+    /// How the command ends for what cannot go on as planned.
+    pub fn exit(&self) -> ExitCode {
+        ExitCode::worst(self.tasks.iter().filter_map(|task| Some(task.error.as_ref()?.exit)))
+    }
+
+    pub(super) fn will_or_may_run(&self) -> BTreeSet<TaskId> {
+        let dirty = |task: &&PlannedTask| task.verdict != Verdict::UpToDate;
+        self.tasks.iter().filter(dirty).map(|task| task.task.clone()).collect()
+    }
+}
+
+/// A task's own reasons; those of its upstream come on top.
+type Own = BTreeMap<TaskId, Result<Vec<Reason>, TaskError>>;
+
+impl Scheduler<'_> {
+    /// Looks at the selected tasks and all that they need.
+    pub fn plan(&self) -> Plan {
+        let mut looked_at: BTreeSet<TaskId> = self.selection.clone();
+        looked_at.extend(self.selection.iter().flat_map(|task| self.graph.ancestors(task)));
+        let order = self.graph.tasks().iter().filter(|task| looked_at.contains(task));
+        let order: Vec<TaskId> = order.cloned().collect();
+        let mut own = Own::new();
+        for task in &order {
+            let look = self.look(task, false).map(|look| look.reasons);
+            own.insert(task.clone(), self.forced(task, look));
+        }
+        let mut objects_needed = BTreeSet::new();
+        // What is rebuilt for its objects may need objects in turn.
+        let dirty = loop {
+            let dirty = self.dirty(&order, &own);
+            let before = objects_needed.len();
+            for task in order.iter().filter(|task| dirty.contains(task)) {
+                let needs = self.graph.needs(task).into_iter();
+                objects_needed.extend(needs.filter(|need| self.runner.reads_objects(task, need)));
+            }
+            if objects_needed.len() == before {
+                break dirty;
+            }
+            for need in &objects_needed {
+                if own.get(need).is_some_and(|own| own.as_ref().is_ok_and(Vec::is_empty)) {
+                    own.insert(need.clone(), self.look(need, true).map(|look| look.reasons));
+                }
+            }
+        };
+        let selected = order.iter().filter(|task| self.selection.contains(task));
+        let tasks = selected.map(|task| self.planned(task, &own, &dirty)).collect();
+        Plan { tasks, objects_needed }
+    }
+
+    /// Puts `--force` before the reasons of a selected task.
+    fn forced(
+        &self,
+        task: &TaskId,
+        reasons: Result<Vec<Reason>, TaskError>,
+    ) -> Result<Vec<Reason>, TaskError> {
+        let mut reasons = reasons?;
+        if self.options.force && self.selection.contains(task) {
+            reasons.insert(0, Reason::Forced);
+        }
+        Ok(reasons)
+    }
+
+    /// The tasks with a reason of their own and all that need them.
+    fn dirty(&self, order: &[TaskId], own: &Own) -> BTreeSet<TaskId> {
+        let mut dirty = BTreeSet::new();
+        for task in order {
+            let own =
+                own.get(task).is_none_or(|own| own.as_ref().map_or(true, |own| !own.is_empty()));
+            if own || self.graph.needs(task).iter().any(|need| dirty.contains(need)) {
+                dirty.insert(task.clone());
+            }
+        }
+        dirty
+    }
+
+    fn planned(&self, task: &TaskId, own: &Own, dirty: &BTreeSet<TaskId>) -> PlannedTask {
+        let planned =
+            |verdict, reasons, error| PlannedTask { task: task.clone(), verdict, reasons, error };
+        let reasons = match own.get(task) {
+            Some(Ok(reasons)) => reasons.clone(),
+            Some(Err(error)) => {
+                return planned(Verdict::Broken, Vec::new(), Some(error.failure.clone()));
+            }
+            None => Vec::new(),
+        };
+        let refusal = self.refusal(task, |ancestor| match own.get(ancestor) {
+            Some(Ok(reasons)) => Ok(reasons.clone()),
+            Some(Err(error)) => Err(error.failure.clone()),
+            None => Ok(Vec::new()),
+        });
+        if let Some(failure) = refusal {
+            return planned(Verdict::Refused, reasons, Some(failure));
+        }
+        let mut upstream = self.graph.needs(task);
+        upstream.retain(|need| dirty.contains(need));
+        // What changed upstream since the last run may change back with the next.
+        let may_change_back = !upstream.is_empty() && reasons.iter().all(Reason::is_of_an_input);
+        let verdict = match (may_change_back, reasons.is_empty()) {
+            (true, _) => Verdict::MayRun,
+            (false, false) => Verdict::Run,
+            (false, true) => Verdict::UpToDate,
+        };
+        let mut reasons = reasons;
+        for task in upstream {
+            let reason = Reason::Upstream { task };
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+        planned(verdict, reasons, None)
+    }
+
+    /// Why a task may not run: what it needs is not selected and not up to date, or, where that is
+    /// allowed, not there at all.
+    pub(super) fn refusal(
+        &self,
+        task: &TaskId,
+        reasons_of: impl Fn(&TaskId) -> Result<Vec<Reason>, Failure>,
+    ) -> Option<Failure> {
+        let not_selected = |task: &&TaskId| !self.selection.contains(task);
+        let stale = if self.options.allow_stale {
+            let needs = self.graph.needs(task);
+            let missing =
+                |need: &&TaskId| !self.exists(need, self.runner.reads_objects(task, need));
+            let missing = needs.iter().filter(not_selected).find(missing)?;
+            format!("`{task}` needs `{missing}`, whose result is missing or damaged")
+        } else {
+            let ancestors = self.graph.ancestors(task);
+            let order = self.graph.tasks().iter().filter(|task| ancestors.contains(task));
+            order.filter(not_selected).find_map(|ancestor| match reasons_of(ancestor) {
+                Ok(reasons) => reasons.first().map(|reason| {
+                    format!("`{task}` needs `{ancestor}`, which is not up to date: {reason}")
+                }),
+                Err(failure) => {
+                    Some(format!("`{task}` needs `{ancestor}`, which is not up to date: {failure}"))
+                }
+            })?
+        };
+        let mut failure = Failure::new(ExitCode::Refused, stale);
+        let allow = if self.options.allow_stale { "" } else { ", or go on with `--allow-stale`" };
+        failure.hint = Some(format!("run `mp run +{task}`{allow}"));
+        Some(failure)
+    }
+
+    /// Is there a result at all, of whatever ingredients, and whole?
+    fn exists(&self, task: &TaskId, objects: bool) -> bool {
+        let manifest = self.store.manifest(task.stage(), task.source());
+        let manifest = manifest.ok().and_then(Found::good);
+        manifest
+            .is_some_and(|found| self.outputs(&found, objects).is_ok_and(|gone| gone.is_empty()))
+    }
+}

@@ -1,0 +1,266 @@
+//! A whole run: workers take tasks from the board until it is empty, then the store is tidied.
+//!
+//! Knows the order of things and the summary; a single task's turn is in `turn.rs`.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Scheduler;
+use super::board::{Board, Leaves};
+use super::plan::Plan;
+use super::reason::Reason;
+use super::turn::Turn;
+use crate::dag::TaskId;
+use crate::exit_code::ExitCode;
+use crate::progress::Event;
+use crate::store::{InUse, Manifest, Output, Stopwatch, Store, StoreError, new_run_id};
+use crate::task::Failure;
+
+/// What became of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    UpToDate,
+    Done,
+    /// Failed or was refused.
+    Failed,
+    /// A task upstream did not end well.
+    Blocked,
+    /// The run was stopped before it was done.
+    Cancelled,
+}
+
+/// One task of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskResult {
+    pub task: TaskId,
+    pub state: TaskState,
+    /// Its result was still kept and was not computed again.
+    pub restored: bool,
+    /// Why it ran.
+    pub reasons: Vec<Reason>,
+    pub seconds: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<TaskId>,
+    /// Of its result, new or up to date; of the failed attempt as far as it came.
+    pub counts: Map<String, Value>,
+    pub outputs: Vec<Output>,
+    pub warnings: Vec<String>,
+}
+
+impl TaskResult {
+    pub(super) fn new(task: TaskId, state: TaskState) -> TaskResult {
+        TaskResult {
+            task,
+            state,
+            restored: false,
+            reasons: Vec::new(),
+            seconds: 0.0,
+            error: None,
+            blocked_by: None,
+            counts: Map::new(),
+            outputs: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Takes over what the manifest of its result says.
+    pub(super) fn tell(&mut self, manifest: Manifest) {
+        let Manifest { counts, outputs, warnings, .. } = manifest;
+        (self.counts, self.outputs, self.warnings) = (counts, outputs, warnings);
+    }
+}
+
+/// What became of a run, its tasks in the order of the graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    pub run_id: String,
+    pub tasks: Vec<TaskResult>,
+    pub seconds: f64,
+    /// The worst of all failures; `Interrupted` if the run was stopped, by whatever signal.
+    pub exit: ExitCode,
+}
+
+impl RunSummary {
+    /// How many tasks ended so.
+    pub fn count(&self, state: TaskState) -> usize {
+        self.tasks.iter().filter(|task| task.state == state).count()
+    }
+
+    /// Was there nothing to do?
+    pub fn is_up_to_date(&self) -> bool {
+        self.count(TaskState::UpToDate) == self.tasks.len()
+    }
+}
+
+/// What the turns of one run share.
+pub(super) struct Run {
+    pub id: String,
+    total: usize,
+    started: AtomicUsize,
+    committed: AtomicBool,
+    in_use: Mutex<Option<InUse>>,
+}
+
+impl Run {
+    /// Tells that a task begins.
+    pub(super) fn tell_started(&self, scheduler: &Scheduler<'_>, task: &TaskId, why: &[Reason]) {
+        let index = self.started.fetch_add(1, Ordering::Relaxed) + 1;
+        let reasons: Vec<String> = why.iter().map(Reason::to_string).collect();
+        let (task, total) = (task.as_str(), self.total);
+        scheduler.events.event(&Event::Started { task, index, total, reasons: &reasons });
+    }
+
+    /// From now on nobody removes anything from the store. A run with nothing to do never asks.
+    pub(super) fn hold(&self, store: &Store) -> Result<(), StoreError> {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_use.is_none() {
+            *in_use = Some(store.in_use()?);
+        }
+        Ok(())
+    }
+
+    /// There is a new result, and so perhaps an old one to remove.
+    pub(super) fn committed(&self) {
+        self.committed.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives the store back and tidies it. What goes wrong here fails no task.
+    fn tidy(self, scheduler: &Scheduler<'_>) {
+        let warn = |what: &str, error: StoreError| {
+            let text = format!("{what}: {error}");
+            scheduler.events.event(&Event::Warning { task: "store", text: &text });
+        };
+        drop(self.in_use);
+        if self.committed.into_inner()
+            && let Err(error) = scheduler.store.prune()
+        {
+            warn("old results could not be removed", error);
+        }
+        if let Err(error) = scheduler.store.memo().save() {
+            warn("the memo of file facts could not be saved", error);
+        }
+    }
+}
+
+/// The board and what came of it so far.
+struct Desk {
+    board: Board,
+    results: Vec<TaskResult>,
+}
+
+struct Shared {
+    desk: Mutex<Desk>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Scheduler<'_> {
+    /// Runs what is selected and not up to date.
+    pub fn run(&self) -> RunSummary {
+        let id = new_run_id();
+        let watch = Stopwatch::start(&id);
+        let plan = self.plan();
+        let planned = plan.will_or_may_run();
+        let total = plan.tasks.len();
+        self.events.event(&Event::PlanReady { total, to_run: planned.len() });
+        let run = Run {
+            id,
+            total,
+            started: AtomicUsize::new(0),
+            committed: AtomicBool::new(false),
+            in_use: Mutex::new(None),
+        };
+        let board = Board::new(self.graph, self.selection);
+        let desk = Mutex::new(Desk { board, results: Vec::new() });
+        let shared = Shared { desk, changed: Condvar::new() };
+        thread::scope(|scope| {
+            for _ in 0..self.options.jobs.clamp(1, total.max(1)) {
+                scope.spawn(|| self.work(&run, &plan, &planned, &shared));
+            }
+        });
+        let run_id = run.id.clone();
+        run.tidy(self);
+        let desk = shared.desk.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = desk.results;
+        let place = |task: &TaskId| self.graph.tasks().iter().position(|other| other == task);
+        tasks.sort_by_key(|result| place(&result.task));
+        let exit = exit(&tasks);
+        let summary = RunSummary { run_id, tasks, seconds: watch.seconds(), exit };
+        self.events.event(&Event::AllDone {
+            done: summary.count(TaskState::Done),
+            up_to_date: summary.count(TaskState::UpToDate),
+            failed: summary.count(TaskState::Failed),
+            blocked: summary.count(TaskState::Blocked),
+            seconds: summary.seconds,
+        });
+        summary
+    }
+
+    /// One worker: takes the next task until there is none.
+    fn work(&self, run: &Run, plan: &Plan, planned: &BTreeSet<TaskId>, shared: &Shared) {
+        let mut desk = shared.desk();
+        loop {
+            if self.cancel.load(Ordering::Relaxed) {
+                for task in desk.board.clear() {
+                    self.events.event(&Event::Cancelled { task: task.as_str() });
+                    desk.results.push(TaskResult::new(task, TaskState::Cancelled));
+                }
+            }
+            if let Some(task) = desk.board.next() {
+                let beside = desk.board.concurrency(self.graph, &task, planned);
+                drop(desk);
+                let concurrency = beside.min(self.options.jobs.max(1));
+                let result = Turn::new(self, run, plan, &task, concurrency).take();
+                desk = shared.desk();
+                self.leave(&mut desk, result);
+                shared.changed.notify_all();
+            } else if desk.board.is_over() {
+                return;
+            } else {
+                desk = shared.changed.wait(desk).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn leave(&self, desk: &mut Desk, result: TaskResult) {
+        let by = result.task.clone();
+        let (how, state) = match result.state {
+            TaskState::UpToDate | TaskState::Done => (Leaves::Well, TaskState::Blocked),
+            TaskState::Cancelled => (Leaves::Badly, TaskState::Cancelled),
+            TaskState::Failed | TaskState::Blocked => (Leaves::Badly, TaskState::Blocked),
+        };
+        desk.results.push(result);
+        for task in desk.board.left(self.graph, &by, how) {
+            let mut result = TaskResult::new(task, state);
+            let task = result.task.as_str();
+            if state == TaskState::Cancelled {
+                self.events.event(&Event::Cancelled { task });
+            } else {
+                self.events.event(&Event::Blocked { task, by: by.as_str() });
+                result.blocked_by = Some(by.clone());
+            }
+            desk.results.push(result);
+        }
+    }
+}
+
+fn exit(tasks: &[TaskResult]) -> ExitCode {
+    ExitCode::worst(tasks.iter().filter_map(|task| match task.state {
+        TaskState::Cancelled => Some(ExitCode::Interrupted),
+        TaskState::Failed => task.error.as_ref().map(|error| error.exit),
+        TaskState::UpToDate | TaskState::Done | TaskState::Blocked => None,
+    }))
+}

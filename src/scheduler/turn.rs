@@ -1,0 +1,306 @@
+//! One task's turn: look, lock, look again, run, check, commit.
+//!
+//! The second look is under the lock: another process may have done the work meanwhile. A failure
+//! is noted beside the last good result, which stays. Does not know the other tasks' turns.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use super::Scheduler;
+use super::freshness::Look;
+use super::plan::Plan;
+use super::reason::Reason;
+use super::run::{Run, TaskResult, TaskState};
+use crate::dag::TaskId;
+use crate::exit_code::ExitCode;
+use crate::progress::{Event, EventSink, Progress, Unit};
+use crate::store::{ErrorFact, Lock, LockError, Manifest, Outcome, Stopwatch};
+use crate::task::{Failure, Leaves, Product, TaskContext, TaskError};
+
+/// How a turn ended well.
+enum Ended {
+    UpToDate(Manifest),
+    Restored(Manifest),
+    Done(Manifest),
+}
+
+/// A task's turn and what is known of it so far.
+pub(super) struct Turn<'a> {
+    pub scheduler: &'a Scheduler<'a>,
+    pub run: &'a Run,
+    pub plan: &'a Plan,
+    pub task: &'a TaskId,
+    pub concurrency: usize,
+    watch: Stopwatch,
+    reasons: Vec<Reason>,
+    /// What the task said while it ran.
+    warnings: Mutex<Vec<String>>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        scheduler: &'a Scheduler<'a>,
+        run: &'a Run,
+        plan: &'a Plan,
+        task: &'a TaskId,
+        concurrency: usize,
+    ) -> Turn<'a> {
+        let watch = Stopwatch::start(&run.id);
+        let (reasons, warnings) = (Vec::new(), Mutex::default());
+        Turn { scheduler, run, plan, task, concurrency, watch, reasons, warnings }
+    }
+
+    /// Takes the turn, whatever comes.
+    pub(super) fn take(mut self) -> TaskResult {
+        let task = self.task;
+        // `ingredients` may panic as well as `run`, and a worker that dies would leave the others waiting.
+        let ended = caught(task, || self.try_take());
+        let mut result = TaskResult::new(self.task.clone(), TaskState::Failed);
+        result.seconds = self.watch.seconds();
+        result.reasons = self.reasons;
+        let (task, events, seconds) = (self.task.as_str(), self.scheduler.events, result.seconds);
+        let (manifest, restored) = match ended {
+            Ok(Ended::UpToDate(manifest)) => {
+                events.event(&Event::UpToDate { task });
+                result.state = TaskState::UpToDate;
+                result.reasons = Vec::new();
+                result.tell(manifest);
+                return result;
+            }
+            Err(error) if error.failure.exit == ExitCode::Interrupted => {
+                events.event(&Event::Cancelled { task });
+                result.state = TaskState::Cancelled;
+                result.error = Some(error.failure);
+                return result;
+            }
+            Err(TaskError { failure, leaves }) => {
+                let Failure { exit, message, hint } = &failure;
+                let (exit, hint) = (*exit, hint.as_deref());
+                events.event(&Event::Failed { task, seconds, exit, message, hint });
+                result.counts = leaves.counts;
+                result.warnings = leaves.warnings;
+                result.error = Some(failure);
+                return result;
+            }
+            Ok(Ended::Restored(manifest)) => (manifest, true),
+            Ok(Ended::Done(manifest)) => (manifest, false),
+        };
+        let counts = &manifest.counts;
+        events.event(&Event::Finished { task, seconds, counts, restored });
+        result.state = TaskState::Done;
+        result.restored = restored;
+        result.tell(manifest);
+        result
+    }
+
+    fn try_take(&mut self) -> Result<Ended, TaskError> {
+        let (scheduler, plan) = (self.scheduler, self.plan);
+        let fresh = |task: &TaskId| {
+            let objects = plan.objects_needed.contains(task);
+            scheduler.look(task, objects).map(|look| look.reasons).map_err(|error| error.failure)
+        };
+        if let Some(failure) = scheduler.refusal(self.task, fresh) {
+            return Err(TaskError { failure, leaves: Box::default() });
+        }
+        if let Ok(look) = self.look() {
+            self.reasons = look.reasons;
+            if let Some(manifest) = look.previous.filter(|_| self.reasons.is_empty()) {
+                return Ok(Ended::UpToDate(manifest));
+            }
+        }
+        self.run.tell_started(scheduler, self.task, &self.reasons);
+        self.run.hold(scheduler.store)?;
+        let lock = self.lock()?;
+        let look = match self.look() {
+            Ok(look) => look,
+            Err(error) => return Err(self.fail(lock, None, error)),
+        };
+        if look.reasons.is_empty()
+            && let Some(manifest) = look.previous
+        {
+            return Ok(Ended::UpToDate(manifest));
+        }
+        self.reasons.clone_from(&look.reasons);
+        if let Some(manifest) = self.restorable(&look)? {
+            scheduler.store.restore(lock, &manifest)?;
+            self.run.committed();
+            return Ok(Ended::Restored(manifest));
+        }
+        match self.compute(&lock, &look) {
+            Ok(product) => {
+                let manifest = self.commit(lock, product)?;
+                self.run.committed();
+                Ok(Ended::Done(manifest))
+            }
+            Err(error) => Err(self.fail(lock, look.ingredients, error)),
+        }
+    }
+
+    fn look(&self) -> Result<Look, TaskError> {
+        let objects = self.plan.objects_needed.contains(self.task);
+        let mut look = self.scheduler.look(self.task, objects)?;
+        if self.scheduler.options.force {
+            look.reasons.insert(0, Reason::Forced);
+        }
+        Ok(look)
+    }
+
+    fn lock(&self) -> Result<Lock, TaskError> {
+        let Scheduler { store, options, events, cancel, .. } = self.scheduler;
+        let (stage, source) = (self.task.stage(), self.task.source());
+        let mut on_wait =
+            |holder: &str| events.event(&Event::Waiting { task: self.task.as_str(), holder });
+        store.lock(stage, source, options.lock_timeout, cancel, &mut on_wait).map_err(|error| {
+            let hint = match &error {
+                LockError::Held { .. } => {
+                    Some("wait for it to end, or wait longer with `--lock-timeout`".to_owned())
+                }
+                LockError::Cancelled { .. } => None,
+                LockError::Store(error) => error.hint(),
+            };
+            let mut task_error = TaskError::new(error.exit_code(), error.to_string());
+            task_error.failure.hint = hint;
+            task_error
+        })
+    }
+
+    /// The kept result of the same ingredients; not when the user wants to see it made.
+    fn restorable(&self, look: &Look) -> Result<Option<Manifest>, TaskError> {
+        let Scheduler { store, options, .. } = self.scheduler;
+        let Some(ingredients) = look.ingredients.as_ref().filter(|_| !options.force) else {
+            return Ok(None);
+        };
+        Ok(store.kept_result(self.task.stage(), self.task.source(), ingredients)?)
+    }
+
+    fn compute(&self, lock: &Lock, look: &Look) -> Result<Product, TaskError> {
+        let scheduler = self.scheduler;
+        let needs = scheduler.graph.needs(self.task);
+        if let Some(need) = needs.iter().find(|need| !look.upstream.contains_key(need)) {
+            let text = format!("`{}` needs `{need}`, which has no result", self.task);
+            let hint = format!("run `mp run +{}`", self.task);
+            return Err(TaskError::new(ExitCode::Refused, text).hint(hint));
+        }
+        let context = TaskContext {
+            task: self.task,
+            store: scheduler.store,
+            owner: lock.owner(),
+            previous: look.previous.as_ref(),
+            upstream: &look.upstream,
+            progress: self,
+            cancel: scheduler.cancel,
+            concurrency: self.concurrency,
+        };
+        let mut product = caught(self.task, || scheduler.runner.run(&context))?;
+        if let Some(verify) = product.verify.take() {
+            verify()?;
+        }
+        self.check_upstream(look)?;
+        Ok(product)
+    }
+
+    /// Another process may have committed an upstream result while this task read the old one.
+    fn check_upstream(&self, look: &Look) -> Result<(), TaskError> {
+        for (need, before) in &look.upstream {
+            let now = self.scheduler.store.manifest(need.stage(), need.source())?.good();
+            let same = now.is_some_and(|now| {
+                now.fingerprint == before.fingerprint && now.outputs == before.outputs
+            });
+            if !same {
+                let text = format!("`{need}` changed while `{}` was reading its result", self.task);
+                return Err(TaskError::new(ExitCode::Temporary, text).hint("run again"));
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&self, lock: Lock, product: Product) -> Result<Manifest, TaskError> {
+        let Product { ingredients, outputs, remove, counts, extra, chunks, warnings, .. } = product;
+        let outcome = Outcome {
+            stage: self.task.stage().to_owned(),
+            source: self.task.source().map(str::to_owned),
+            ingredients,
+            outputs,
+            remove,
+            counts,
+            extra,
+            warnings: self.all_warnings(warnings),
+            error: None,
+            run: self.watch.facts(chunks),
+        };
+        Ok(self.scheduler.store.commit(lock, outcome)?)
+    }
+
+    /// Notes a failed attempt; one that was stopped is no attempt. Gives the error back.
+    fn fail(
+        &self,
+        lock: Lock,
+        ingredients: Option<crate::store::Ingredients>,
+        error: TaskError,
+    ) -> TaskError {
+        let TaskError { failure, leaves } = error;
+        if failure.exit == ExitCode::Interrupted {
+            return TaskError { failure, leaves };
+        }
+        let Leaves { ingredients: read, counts, extra, warnings, outputs, remove } = *leaves;
+        let warnings = self.all_warnings(warnings);
+        let outcome = Outcome {
+            stage: self.task.stage().to_owned(),
+            source: self.task.source().map(str::to_owned),
+            ingredients: read.or(ingredients).unwrap_or_default(),
+            outputs,
+            remove,
+            counts: counts.clone(),
+            extra,
+            warnings: warnings.clone(),
+            error: Some(ErrorFact {
+                exit_code: failure.exit.code(),
+                message: failure.message.clone(),
+                hint: failure.hint.clone(),
+            }),
+            run: self.watch.facts(None),
+        };
+        if let Err(error) = self.scheduler.store.fail(lock, outcome) {
+            self.warn(&format!("the failed attempt could not be noted: {error}"));
+        }
+        let leaves = Leaves { counts, warnings, ..Leaves::default() };
+        TaskError { failure, leaves: Box::new(leaves) }
+    }
+
+    /// What was said while it ran and what it says at its end, which is told now.
+    fn all_warnings(&self, last: Vec<String>) -> Vec<String> {
+        last.iter().for_each(|text| self.warn(text));
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let events: &dyn EventSink = self.scheduler.events;
+        events.event(event);
+    }
+}
+
+/// Makes a panic an error of the task. What it leaves half done is staged under the task's lock and is
+/// thrown away.
+fn caught<T>(task: &TaskId, run: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskError> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        let text = format!("`{task}` panicked: {}", said.unwrap_or_default());
+        Err(TaskError::new(ExitCode::Internal, text).hint("this is a bug in mp: please report it"))
+    })
+}
+
+impl Progress for Turn<'_> {
+    fn step(&self, name: &str, index: u32, total: u32) {
+        self.event(&Event::Step { task: self.task.as_str(), name, index, total });
+    }
+
+    fn advance(&self, done: u64, total: Option<u64>, unit: Unit) {
+        self.event(&Event::Advanced { task: self.task.as_str(), done, total, unit });
+    }
+
+    fn warn(&self, text: &str) {
+        self.event(&Event::Warning { task: self.task.as_str(), text });
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+    }
+}

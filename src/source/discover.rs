@@ -1,0 +1,76 @@
+//! Which raw files a source has: those that its patterns match, in the byte order of their names.
+//!
+//! Keeps to the raw folder, unless told otherwise. Does not open a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::SourceError;
+use super::glob::Pattern;
+
+/// A raw file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RawFile {
+    /// Its path below the raw folder, with `/`; of a file elsewhere, the path as the pattern
+    /// gives it.
+    pub name: String,
+    /// Where to open it.
+    pub path: PathBuf,
+}
+
+/// Finds the files of all patterns, each once, even if links give it several names.
+///
+/// Every pattern must match a file. A file that lies outside the raw folder, because of `..`, an
+/// absolute pattern or a symbolic link, is refused unless `allow_outside`.
+pub fn discover(
+    raw: &Path,
+    patterns: &[String],
+    allow_outside: bool,
+) -> Result<Vec<RawFile>, SourceError> {
+    let patterns: Vec<(&String, Pattern)> = patterns
+        .iter()
+        .map(|text| Ok((text, Pattern::parse(text)?)))
+        .collect::<Result<_, SourceError>>()?;
+    let root = match fs_err::canonicalize(raw) {
+        Ok(root) => Some(root),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(SourceError::unreadable(raw, &error)),
+    };
+    // By name: where to open it, and where it really is.
+    let mut files = BTreeMap::new();
+    for (text, pattern) in &patterns {
+        let mut matched = false;
+        pattern.walk(raw, &mut |name, path| {
+            let real = fs_err::canonicalize(&path)
+                .map_err(|error| SourceError::unreadable(&path, &error))?;
+            let below = root.as_ref().and_then(|root| real.strip_prefix(root).ok());
+            if below.is_none() && !allow_outside {
+                let (pattern, folder) = (text.to_string(), raw.to_owned());
+                return Err(SourceError::Outside { pattern, name, folder });
+            }
+            let name = match below {
+                // The pattern left the raw folder and came back.
+                Some(below) if pattern.absolute || pattern.goes_up() => utf8(below)?,
+                _ => name,
+            };
+            matched = true;
+            files.insert(name, (path, real));
+            Ok(())
+        })?;
+        if !matched {
+            let (pattern, folder) = (text.to_string(), raw.to_owned());
+            return Err(SourceError::NoMatch { pattern, folder, folder_exists: root.is_some() });
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let once = files.into_iter().filter(|(_, (_, real))| seen.insert(real.clone()));
+    Ok(once.map(|(name, (path, _))| RawFile { name, path }).collect())
+}
+
+fn utf8(path: &Path) -> Result<String, SourceError> {
+    match path.to_str() {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(SourceError::NameNotUtf8 { path: path.to_owned() }),
+    }
+}

@@ -1,0 +1,175 @@
+//! A pattern for files, taken apart at its slashes, and the walk that finds what it matches.
+//!
+//! A folder is listed only where the pattern has a wildcard. `*` stays within a folder, `**`
+//! goes through folders; neither sees a name that begins with a dot, which has to be written.
+//! Does not know which places are allowed.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::error::SourceError;
+
+/// A pattern that was understood.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    /// It begins at the root of the file system.
+    pub absolute: bool,
+    parts: Vec<Part>,
+}
+
+/// What stands between two slashes.
+#[derive(Debug)]
+enum Part {
+    /// A name without wildcards.
+    Name(String),
+    /// Names of one folder.
+    Glob { matcher: GlobMatcher, sees_hidden: bool },
+    /// `**`: any number of folders, none included.
+    Folders,
+}
+
+/// Called with the name and path of every file found, in no particular order.
+type Found<'f> = dyn FnMut(String, PathBuf) -> Result<(), SourceError> + 'f;
+
+impl Pattern {
+    pub fn parse(text: &str) -> Result<Pattern, SourceError> {
+        let bad = |reason: String| SourceError::BadPattern { pattern: text.to_owned(), reason };
+        let mut parts = Vec::new();
+        for part in text.split('/').filter(|part| !matches!(*part, "" | ".")) {
+            parts.push(match part {
+                "**" => Part::Folders,
+                _ if !part.contains(['*', '?', '[', ']', '{', '}', '\\']) => {
+                    Part::Name(part.to_owned())
+                }
+                _ => glob(part).map_err(|error| bad(error.kind().to_string()))?,
+            });
+        }
+        match parts.last() {
+            None => return Err(bad("it is empty".to_owned())),
+            // All files below.
+            Some(Part::Folders) => {
+                parts.push(glob("*").map_err(|error| bad(error.to_string()))?);
+            }
+            Some(_) => {}
+        }
+        Ok(Pattern { absolute: text.starts_with('/'), parts })
+    }
+
+    /// Whether it goes up somewhere.
+    pub fn goes_up(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Name(name) if name == ".."))
+    }
+
+    /// Finds every file below `folder` that matches.
+    pub fn walk(&self, folder: &Path, found: &mut Found<'_>) -> Result<(), SourceError> {
+        let start = match self.absolute {
+            true => Place { path: PathBuf::from("/"), name: "/".to_owned() },
+            false => Place { path: folder.to_owned(), name: String::new() },
+        };
+        walk(&start, &self.parts, &mut Vec::new(), found)
+    }
+}
+
+fn glob(part: &str) -> Result<Part, globset::Error> {
+    let matcher = GlobBuilder::new(part).literal_separator(true).build()?.compile_matcher();
+    Ok(Part::Glob { matcher, sees_hidden: part.starts_with('.') || part.starts_with("\\.") })
+}
+
+/// A file or folder: where it is, and its name as seen from the start.
+struct Place {
+    path: PathBuf,
+    name: String,
+}
+
+impl Place {
+    fn child(&self, name: &str) -> Place {
+        let slash = if self.name.is_empty() || self.name.ends_with('/') { "" } else { "/" };
+        Place { path: self.path.join(name), name: format!("{}{slash}{name}", self.name) }
+    }
+}
+
+/// `above` holds the folders that `**` went through, lest a link leads round in a circle.
+fn walk(
+    place: &Place,
+    parts: &[Part],
+    above: &mut Vec<(u64, u64)>,
+    found: &mut Found<'_>,
+) -> Result<(), SourceError> {
+    let Some((part, rest)) = parts.split_first() else {
+        return match is_file(&place.path)? {
+            true => found(place.name.clone(), place.path.clone()),
+            false => Ok(()),
+        };
+    };
+    match part {
+        Part::Name(name) => walk(&place.child(name), rest, above, found),
+        Part::Glob { matcher, sees_hidden } => {
+            for name in list(&place.path)? {
+                if matcher.is_match(&name) && (*sees_hidden || !is_hidden(&name)) {
+                    walk(&place.child(utf8(place, &name)?), rest, above, found)?;
+                }
+            }
+            Ok(())
+        }
+        Part::Folders => {
+            let Some(identity) = folder_identity(&place.path)? else { return Ok(()) };
+            if above.contains(&identity) {
+                return Ok(());
+            }
+            above.push(identity);
+            walk(place, rest, above, found)?;
+            for name in list(&place.path)? {
+                let path = place.path.join(&name);
+                if !is_hidden(&name) && folder_identity(&path)?.is_some() {
+                    walk(&place.child(utf8(place, &name)?), parts, above, found)?;
+                }
+            }
+            above.pop();
+            Ok(())
+        }
+    }
+}
+
+fn is_hidden(name: &Path) -> bool {
+    name.as_os_str().as_encoded_bytes().starts_with(b".")
+}
+
+fn utf8<'n>(place: &Place, name: &'n Path) -> Result<&'n str, SourceError> {
+    name.to_str().ok_or_else(|| SourceError::NameNotUtf8 { path: place.path.join(name) })
+}
+
+/// The names in a folder; none if it is no folder.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let unreadable = |error: io::Error| SourceError::unreadable(folder, &error);
+    let entries = match fs_err::read_dir(folder) {
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable)?,
+    };
+    entries.map(|entry| Ok(entry.map_err(unreadable)?.file_name().into())).collect()
+}
+
+/// Whether a file is there. A link that leads nowhere is an error, so that no data is missed.
+fn is_file(path: &Path) -> Result<bool, SourceError> {
+    match fs_err::metadata(path) {
+        Ok(facts) => Ok(facts.is_file()),
+        Err(error) if is_absent(&error) && fs_err::symlink_metadata(path).is_err() => Ok(false),
+        Err(error) => Err(SourceError::unreadable(path, &error)),
+    }
+}
+
+/// Device and inode, if it is a folder.
+fn folder_identity(path: &Path) -> Result<Option<(u64, u64)>, SourceError> {
+    match fs_err::metadata(path) {
+        Ok(facts) => Ok(facts.is_dir().then(|| (facts.dev(), facts.ino()))),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(SourceError::unreadable(path, &error)),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}

@@ -1,0 +1,20 @@
+//! Raw files to lines: which files a source has, their bytes (unpacked and hashed on the way),
+//! and blocks of whole lines cut from them.
+//!
+//! Memory stays within a few blocks, whatever the size of a file, of a line, or of what a
+//! compressed file unpacks to. Does not know what a line means: that is `record`.
+
+mod discover;
+mod error;
+mod glob;
+mod lines;
+mod open;
+mod slab;
+#[cfg(test)]
+mod tests;
+
+pub use discover::{RawFile, discover};
+pub use error::SourceError;
+pub use lines::{Line, Lines};
+pub use open::{HashingReader, open};
+pub use slab::{LongLine, Slab, SlabReader};

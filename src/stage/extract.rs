@@ -1,0 +1,400 @@
+//! extract: raw files of one source to sorted rows and rejects.
+//!
+//! The result of each input file is kept by content, so a file seen before is not read again,
+//! in whatever run. as_of matters only through the oldest timestamp allowed, and only where a row
+//! is older than it. Knows files and their facts; rows are `ingest`'s.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::ingest::{Ingested, Job, ingest, measure_of};
+use super::memory::Share;
+use super::outcome::{hold_contract, output};
+use super::profile::FileFacts;
+use super::rejects::gather;
+use crate::as_of::AsOf;
+use crate::contract::{Bounds, raw_canonical};
+use crate::exit_code::ExitCode;
+use crate::progress::Unit;
+use crate::record::{Decimal, Rules, Source};
+use crate::rows::Sizes;
+use crate::settings::{ExtractSettings, Resources};
+use crate::source::{RawFile, discover};
+use crate::store::{
+    Content, Digest, FileStamp, Ingredients, InputFact, MODE_PRIVATE, MODE_READ_ONLY, Manifest,
+    NewOutput, Parsed, ParsedKey, Place, Store,
+};
+use crate::task::{Product, TaskContext, TaskError};
+
+/// Raised when the same input should give another result.
+const VERSION: u32 = 1;
+const DAY_US: i64 = 86_400_000_000;
+
+/// The extract of one source.
+pub(super) struct Extract<'e> {
+    pub source: Source,
+    pub settings: &'e ExtractSettings,
+    pub raw: &'e Path,
+    pub as_of: &'e AsOf,
+    pub resources: &'e Resources,
+    pub sizes: &'e Sizes,
+}
+
+/// One input file in the manifest of an extract, for preprocess and for the next run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct FileResult {
+    /// Path below the raw folder.
+    pub name: String,
+    pub sha256: Digest,
+    pub bytes: u64,
+    /// The rows file.
+    pub rows: Digest,
+    pub rows_bytes: u64,
+    rejects: Digest,
+    rejects_bytes: u64,
+    pub facts: FileFacts,
+}
+
+/// The files in an extract's manifest.
+pub(super) fn files_of(manifest: &Manifest) -> Result<Vec<FileResult>, TaskError> {
+    let files = manifest.extra.get("files").cloned().unwrap_or(Value::Null);
+    serde_json::from_value(files).map_err(|error| {
+        let text = format!("the manifest of `{}` does not list its files: {error}", manifest.task());
+        TaskError::new(ExitCode::Failure, text).hint("run it again with `--force`")
+    })
+}
+
+impl Extract<'_> {
+    fn oldest_us(&self) -> i64 {
+        let days = i64::from(self.settings.min_timestamp_days_ago);
+        self.as_of.micros().saturating_sub(days.saturating_mul(DAY_US))
+    }
+
+    fn discover(&self) -> Result<Vec<RawFile>, TaskError> {
+        Ok(discover(self.raw, &self.settings.files, self.settings.allow_outside)?)
+    }
+
+    /// What the next result would be made of; see [`crate::task::Runner::ingredients`].
+    pub fn ingredients(
+        &self,
+        previous: &Manifest,
+        store: &Store,
+    ) -> Result<Ingredients, TaskError> {
+        let known = files_of(previous).unwrap_or_default();
+        let mut ingredients = self.settings_only();
+        let mut unchanged = true;
+        for file in self.discover()? {
+            let bytes = FileStamp::of(&file.path).map_err(|error| unreadable(&file, &error))?.bytes;
+            let was = known.iter().find(|known| known.name == file.name);
+            // A file of another length is another file: no need to hash it before it is read.
+            let sha256 = match was {
+                Some(was) if was.bytes == bytes => {
+                    store.memo().digest(&file.path).map_err(|error| unreadable(&file, &error))?.0
+                }
+                _ => Digest::of_bytes(format!("{bytes} bytes, not read yet").as_bytes()),
+            };
+            let oldest_us = self.oldest_us();
+            unchanged &= was.is_some_and(|was| {
+                was.sha256 == sha256 && was.facts.bounds.hold_for(oldest_us)
+            });
+            ingredients.inputs.insert(file.name, InputFact { sha256, bytes });
+        }
+        ingredients.as_of = match unchanged {
+            true => previous.ingredients.as_of.clone(),
+            false => Some(self.as_of.to_string()),
+        };
+        Ok(ingredients)
+    }
+
+    fn settings_only(&self) -> Ingredients {
+        Ingredients {
+            stage_version: VERSION,
+            settings: self.settings.entries(),
+            ..Ingredients::default()
+        }
+    }
+
+    /// What of the settings decides the result of a single file.
+    fn file_settings(&self) -> Digest {
+        let max_amount = match self.source {
+            Source::Payments => Some(&self.settings.max_payment_amount),
+            Source::Prints | Source::Taps => None,
+        };
+        let sizes = format!("{:?}", self.sizes);
+        let key = json!({"version": VERSION, "max_payment_amount": max_amount, "sizes": sizes});
+        Digest::of_bytes(key.to_string().as_bytes())
+    }
+
+    /// Computes the task.
+    pub fn run(&self, context: &TaskContext<'_>) -> Result<Product, TaskError> {
+        let files = self.discover()?;
+        let total = files.len() as u32;
+        let mut run = Run { extract: self, context, chunks: 0, parsed: 0, stamps: Vec::new() };
+        let mut results = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            context.check_cancelled()?;
+            context.progress.step(&file.name, index as u32 + 1, total);
+            results.push(run.file(file)?);
+        }
+        let Run { chunks, parsed, stamps, .. } = run;
+        self.product(context, results, chunks, parsed, stamps)
+    }
+
+    fn product(
+        &self,
+        context: &TaskContext<'_>,
+        results: Vec<FileResult>,
+        chunks: u64,
+        parsed: u64,
+        stamps: Vec<(PathBuf, FileStamp)>,
+    ) -> Result<Product, TaskError> {
+        let mut facts = FileFacts::default();
+        results.iter().for_each(|file| facts.add_file(&file.facts));
+        let mut ingredients = self.settings_only();
+        for file in &results {
+            let fact = InputFact { sha256: file.sha256, bytes: file.bytes };
+            ingredients.inputs.insert(file.name.clone(), fact);
+        }
+        let reaches_bound = facts.bounds.newest_below_us.is_some();
+        ingredients.as_of = reaches_bound.then(|| self.as_of.to_string());
+        let counts = self.counts(&facts, &results, parsed);
+
+        let mut staged = context.stage(MODE_PRIVATE)?;
+        let layout = context.store.layout();
+        gather(
+            results.iter().map(|file| (&*file.name, layout.object(&file.rejects))),
+            &mut staged,
+        )?;
+        let rejects = staged.finish()?;
+        let rejected = Some(facts.rows_rejected);
+        if let Some(mut error) = self.too_many_rejects(&facts) {
+            let name = Place::failed_rejects(self.source.name());
+            error.leaves.outputs.push(output(rejects, Some(name), rejected, None));
+            error.leaves.ingredients = Some(ingredients);
+            error.leaves.counts = counts;
+            return Err(error);
+        }
+        let name = Place::rejects(self.source.name());
+        let mut outputs = vec![output(rejects, Some(name), rejected, None)];
+        for file in &results {
+            let rows = Some(file.facts.rows_valid);
+            outputs.push(kept(file.rows, file.rows_bytes, MODE_READ_ONLY, rows));
+            let rows = Some(file.facts.rows_rejected);
+            outputs.push(kept(file.rejects, file.rejects_bytes, MODE_PRIVATE, rows));
+        }
+        // Files of the same content share their objects.
+        let mut seen = std::collections::BTreeSet::new();
+        outputs.retain(|output| match &output.content {
+            Content::Kept { digest, .. } => seen.insert(*digest),
+            Content::New(_) => true,
+        });
+        Ok(Product {
+            ingredients,
+            outputs,
+            counts,
+            extra: json!({ "files": results }),
+            chunks: Some(chunks),
+            verify: Some(Box::new(move || still_the_same(&stamps))),
+            ..Product::default()
+        })
+    }
+
+    fn counts(&self, facts: &FileFacts, files: &[FileResult], parsed: u64) -> Map<String, Value> {
+        let mut counts = Map::new();
+        counts.insert("rows_read".into(), facts.rows_read.into());
+        counts.insert("rows_valid".into(), facts.rows_valid.into());
+        counts.insert("rows_rejected".into(), facts.rows_rejected.into());
+        counts.insert("blank_lines".into(), facts.blank_lines.into());
+        counts.insert("rejects_by_code".into(), json!(facts.rejects_by_code));
+        counts.insert("files".into(), files.len().into());
+        counts.insert("files_parsed".into(), parsed.into());
+        counts.insert("files_reused".into(), (files.len() as u64 - parsed).into());
+        counts
+    }
+
+    fn too_many_rejects(&self, facts: &FileFacts) -> Option<TaskError> {
+        let rate = facts.rows_rejected as f64 / facts.rows_read.max(1) as f64;
+        if rate <= self.settings.max_reject_rate {
+            return None;
+        }
+        let mut message = format!(
+            "{} of {} rows of {} were rejected ({:.2} %, allowed are {:.2} %)",
+            facts.rows_rejected,
+            facts.rows_read,
+            self.source,
+            rate * 100.0,
+            self.settings.max_reject_rate * 100.0
+        );
+        let mut codes: Vec<(&String, &u64)> = facts.rejects_by_code.iter().collect();
+        codes.sort_by_key(|(code, count)| (std::cmp::Reverse(**count), (*code).clone()));
+        let codes: Vec<String> =
+            codes.iter().take(3).map(|(code, count)| format!("{code} {count}")).collect();
+        message.push_str(&format!(": {}", codes.join(", ")));
+        let mut hint = format!(
+            "see `{}`; `processing.max_reject_rate` sets the limit",
+            Place::failed_rejects(self.source.name())
+        );
+        if facts.rows_out_of_bounds * 2 > facts.rows_rejected {
+            let bounds = &facts.bounds;
+            if let (Some(oldest), Some(newest)) = (bounds.oldest_us, bounds.newest_below_us) {
+                let newest = bounds.oldest_above_us.map_or(newest, |_| newest);
+                let (oldest, newest) = (date(oldest), date(newest));
+                message.push_str(&format!(
+                    "; most are older than {} days before {}: their dates are {oldest} to {newest}",
+                    self.settings.min_timestamp_days_ago,
+                    self.as_of.as_given(),
+                ));
+                hint = format!("if these are the right files, run with `--as-of {newest}`; {hint}");
+            }
+        }
+        Some(TaskError::new(ExitCode::Contract, message).hint(hint))
+    }
+}
+
+fn date(micros: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(micros)
+        .map_or_else(|| format!("{micros} µs"), |time| time.date_naive().to_string())
+}
+
+fn kept(digest: Digest, bytes: u64, mode: u32, rows: Option<u64>) -> NewOutput {
+    NewOutput { content: Content::Kept { digest, bytes }, publish: None, mode, rows, schema: None }
+}
+
+fn unreadable(file: &RawFile, error: &std::io::Error) -> TaskError {
+    TaskError::new(ExitCode::Input, format!("cannot read `{}`: {error}", file.path.display()))
+}
+
+/// Whether the files are still those that were read.
+fn still_the_same(stamps: &[(PathBuf, FileStamp)]) -> Result<(), TaskError> {
+    for (path, stamp) in stamps {
+        let now = FileStamp::of(path).ok();
+        if !now.is_some_and(|now| now.same_file(stamp)) {
+            let text = format!("`{}` changed while it was being read", path.display());
+            return Err(TaskError::new(ExitCode::Failure, text)
+                .hint("run it again once the file is complete"));
+        }
+    }
+    Ok(())
+}
+
+/// An extract at work.
+struct Run<'r> {
+    extract: &'r Extract<'r>,
+    context: &'r TaskContext<'r>,
+    chunks: u64,
+    parsed: u64,
+    stamps: Vec<(PathBuf, FileStamp)>,
+}
+
+impl Run<'_> {
+    /// The result of one file: found, or made.
+    fn file(&mut self, file: &RawFile) -> Result<FileResult, TaskError> {
+        let stamp = FileStamp::of(&file.path).map_err(|error| unreadable(file, &error))?;
+        let result = match self.seen_before(file, &stamp)? {
+            Some(result) => result,
+            None => self.read(file, &stamp)?,
+        };
+        self.stamps.push((file.path.clone(), stamp));
+        Ok(result)
+    }
+
+    fn key(&self, sha256: Digest, bytes: u64) -> ParsedKey<'static> {
+        let extract = self.extract;
+        let settings = extract.file_settings();
+        ParsedKey { source: extract.source.name(), sha256, bytes, settings }
+    }
+
+    /// A kept result of the same content that holds for today's bound. The file is hashed for
+    /// it only if a file of its length was ever seen.
+    fn seen_before(
+        &self,
+        file: &RawFile,
+        stamp: &FileStamp,
+    ) -> Result<Option<FileResult>, TaskError> {
+        let store = self.context.store;
+        if !store.parsed().any_of_size(self.extract.source.name(), stamp.bytes)? {
+            return Ok(None);
+        }
+        let sha256 = store.memo().digest(&file.path).map_err(|error| unreadable(file, &error))?.0;
+        for parsed in store.parsed().find(&self.key(sha256, stamp.bytes))? {
+            // A record of another shape is as good as none.
+            let Ok(mut result) = serde_json::from_value::<FileResult>(parsed.facts) else {
+                continue;
+            };
+            if result.facts.bounds.hold_for(self.extract.oldest_us()) {
+                result.name.clone_from(&file.name);
+                return Ok(Some(result));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&mut self, file: &RawFile, stamp: &FileStamp) -> Result<FileResult, TaskError> {
+        let (extract, context) = (self.extract, self.context);
+        let max_amount = Decimal::parse(&extract.settings.max_payment_amount)
+            .map_err(|error| TaskError::new(ExitCode::Usage, error.to_string()))?;
+        let oldest_us = extract.oldest_us();
+        let bounds = Bounds {
+            oldest_us,
+            as_of_us: extract.as_of.micros(),
+            max_amount: super::preprocess::largest_amount(&max_amount),
+        };
+        let contract = raw_canonical(measure_of(extract.source), bounds);
+        let progress = |bytes: u64, rows: u64| {
+            let plain = !file.name.ends_with(".gz") && !file.name.ends_with(".zst");
+            // Rows to come, judged by the bytes that are left.
+            let total = (plain && bytes > 0).then(|| {
+                (u128::from(rows) * u128::from(stamp.bytes) / u128::from(bytes)) as u64
+            });
+            context.progress.advance(rows, total, Unit::Rows);
+        };
+        let job = Job {
+            source: extract.source,
+            rules: &Rules { oldest_us, max_amount },
+            contract: extract.settings.validate_schema.then_some(&contract),
+            sizes: extract.sizes,
+            share: Share::of(extract.resources, context.concurrency),
+            chunk_rows: extract.resources.chunk_rows.max(1),
+            cancel: context.cancel,
+            progress: &progress,
+        };
+        let rows = context.stage(MODE_READ_ONLY)?;
+        let rejects = context.stage(MODE_PRIVATE)?;
+        let ingested = ingest(&job, file, rows, rejects)?;
+        hold_contract(contract.name, &ingested.broken)?;
+        self.keep(file, stamp, ingested)
+    }
+
+    /// Puts the result of a file into the store, where the next run finds it even if this one
+    /// comes to nothing.
+    fn keep(
+        &mut self,
+        file: &RawFile,
+        stamp: &FileStamp,
+        ingested: Ingested,
+    ) -> Result<FileResult, TaskError> {
+        let store = self.context.store;
+        still_the_same(&[(file.path.clone(), *stamp)])?;
+        self.chunks += ingested.chunks;
+        self.parsed += 1;
+        let (rows, rejects) = (ingested.rows.finish()?, ingested.rejects.finish()?);
+        let result = FileResult {
+            name: file.name.clone(),
+            sha256: ingested.sha256,
+            bytes: ingested.bytes,
+            rows: rows.digest(),
+            rows_bytes: rows.bytes(),
+            rejects: rejects.digest(),
+            rejects_bytes: rejects.bytes(),
+            facts: ingested.facts,
+        };
+        let objects = vec![store.put(rows)?, store.put(rejects)?];
+        let parsed = Parsed::new(objects, json!(result));
+        let key = self.key(result.sha256, result.bytes);
+        store.parsed().insert(&key, &parsed, self.context.owner)?;
+        store.memo().remember(&file.path, stamp, result.sha256);
+        Ok(result)
+    }
+}

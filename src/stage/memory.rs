@@ -1,0 +1,50 @@
+//! Dividing the promised memory among what runs at the same time.
+//!
+//! Sizes that must not change any byte of a result depend on memory only here.
+
+use crate::rows::Sizes;
+use crate::settings::Resources;
+
+/// What the program itself, its code and its libraries take.
+const BASE_BYTES: u64 = 32 << 20;
+/// A cursor in a merge: a decoded block of full size and its packed bytes.
+const CURSOR_BYTES: u64 = 384 << 10;
+/// A slab of text on its way: the text, and the rows made of it.
+const SLAB_BYTES: u64 = 4 << 20;
+/// A run of usual rows waiting to be sorted.
+const RUN_BYTES: u64 = 40 << 20;
+
+/// What one task may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    /// Threads that compute.
+    pub threads: usize,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}
+
+impl Share {
+    /// The share of one of `concurrency` tasks.
+    pub fn of(resources: &Resources, concurrency: usize) -> Share {
+        let tasks = concurrency.max(1) as u64;
+        let memory_bytes = resources.memory_bytes.saturating_sub(BASE_BYTES) / tasks;
+        Share { threads: resources.threads.max(1), memory_bytes }
+    }
+
+    /// How many slabs may be on their way at once.
+    pub fn slabs(&self) -> usize {
+        let fit = (self.memory_bytes / 4 / SLAB_BYTES) as usize;
+        fit.clamp(2, 2 * self.threads + 2)
+    }
+
+    /// How many runs may be in memory at once: one being filled, others being sorted.
+    pub fn run_buffers(&self) -> usize {
+        ((self.memory_bytes / 2 / RUN_BYTES) as usize).clamp(1, 3)
+    }
+
+    /// How many runs may be merged at once by each thread.
+    pub fn fan_in(&self, sizes: &Sizes) -> usize {
+        let fit = self.memory_bytes / 2 / CURSOR_BYTES / self.threads as u64;
+        sizes.fan_in.unwrap_or((fit as usize).clamp(8, 1024))
+    }
+}

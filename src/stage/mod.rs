@@ -1,0 +1,21 @@
+//! What one task computes: the four stages, each from what lies in the store to staged files.
+//!
+//! [`Stages`] is the [`Runner`](crate::task::Runner) that the scheduler calls. A stage sees its
+//! own settings and nothing else of the configuration; when it runs, what becomes visible and
+//! what is up to date is not its business.
+
+mod extract;
+mod features;
+mod ingest;
+mod memory;
+mod outcome;
+mod preprocess;
+mod profile;
+mod quality;
+mod rejects;
+mod runner;
+mod sweep;
+mod tables;
+mod window;
+
+pub use runner::Stages;

@@ -1,0 +1,110 @@
+//! Which stage computes a task, and with which settings.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::extract::Extract;
+use super::features::Features;
+use super::preprocess::Preprocess;
+use super::quality::Quality;
+use crate::as_of::AsOf;
+use crate::exit_code::ExitCode;
+use crate::record::Source;
+use crate::rows::Sizes;
+use crate::settings::{
+    ExtractSettings, FeaturesSettings, PreprocessSettings, QualitySettings, Resources,
+};
+use crate::store::{Ingredients, Manifest, Store};
+use crate::task::{Product, Runner, TaskContext, TaskError, TaskId, Upstream};
+
+/// The four stages with all that they may know.
+#[derive(Debug)]
+pub struct Stages<'s> {
+    /// Where results and facts about files are kept.
+    pub store: &'s Store,
+    /// The folder of raw files.
+    pub raw: PathBuf,
+    /// The logical time of the run.
+    pub as_of: AsOf,
+    /// Settings of each extract.
+    pub extract: BTreeMap<Source, ExtractSettings>,
+    /// Settings of each preprocess.
+    pub preprocess: BTreeMap<Source, PreprocessSettings>,
+    /// Settings of features.
+    pub features: FeaturesSettings,
+    /// Settings of quality.
+    pub quality: QualitySettings,
+    /// What the machine gives.
+    pub resources: Resources,
+    /// How much is held at a time; other than normal only in tests.
+    pub sizes: Sizes,
+    /// A task that panics, for tests of what happens then.
+    pub panic_in: Option<String>,
+}
+
+enum Stage<'s> {
+    Extract(Extract<'s>),
+    Preprocess(Preprocess<'s>),
+    Features(Features<'s>),
+    Quality(Quality<'s>),
+}
+
+impl Stages<'_> {
+    /// The stages that a graph may name.
+    pub const NAMES: [&'static str; 4] = ["extract", "preprocess", "features", "quality"];
+
+    fn stage(&self, task: &TaskId) -> Result<Stage<'_>, TaskError> {
+        let unknown = || TaskError::new(ExitCode::Usage, format!("there is no task `{task}`"));
+        let source = task.source().and_then(Source::from_name);
+        let (resources, sizes, as_of) = (&self.resources, &self.sizes, &self.as_of);
+        match (task.stage(), source) {
+            ("extract", Some(source)) => {
+                let settings = self.extract.get(&source).ok_or_else(unknown)?;
+                let raw = &self.raw;
+                Ok(Stage::Extract(Extract { source, settings, raw, as_of, resources, sizes }))
+            }
+            ("preprocess", Some(source)) => {
+                let settings = self.preprocess.get(&source).ok_or_else(unknown)?;
+                Ok(Stage::Preprocess(Preprocess { source, settings, as_of, resources, sizes }))
+            }
+            ("features", None) => {
+                Ok(Stage::Features(Features { settings: &self.features, resources, sizes }))
+            }
+            ("quality", None) => {
+                Ok(Stage::Quality(Quality { settings: &self.quality, as_of, resources, sizes }))
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl Runner for Stages<'_> {
+    fn ingredients(
+        &self,
+        task: &TaskId,
+        previous: &Manifest,
+        upstream: &Upstream,
+    ) -> Result<Ingredients, TaskError> {
+        match self.stage(task)? {
+            Stage::Extract(extract) => extract.ingredients(previous, self.store),
+            Stage::Preprocess(preprocess) => preprocess.ingredients(upstream),
+            Stage::Features(features) => features.ingredients(upstream),
+            Stage::Quality(quality) => quality.ingredients(upstream),
+        }
+    }
+
+    fn run(&self, context: &TaskContext<'_>) -> Result<Product, TaskError> {
+        let stage = self.stage(context.task)?;
+        assert!(
+            self.panic_in.as_deref() != Some(context.task.as_str()),
+            "asked to panic in `{}`",
+            context.task
+        );
+        match stage {
+            Stage::Extract(extract) => extract.run(context),
+            Stage::Preprocess(preprocess) => preprocess.run(context),
+            Stage::Features(features) => features.run(context),
+            Stage::Quality(quality) => quality.run(context),
+        }
+    }
+}

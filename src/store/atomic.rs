@@ -1,0 +1,112 @@
+//! Whole files or none: write beside, sync, rename, sync the folder.
+//!
+//! Knows temporary names and nothing of what the files mean.
+
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The mode of the store's own JSON files.
+const MODE_USUAL: u32 = 0o644;
+
+/// Whose a temporary file is: what a killed run leaves is found by it when its lock is taken again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner(String);
+
+impl Owner {
+    /// The owner named by some text, such as the path of a lock.
+    pub fn of(text: &[u8]) -> Owner {
+        Owner(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text)))
+    }
+
+    /// A temporary name that no other process or thread uses now.
+    fn name(&self) -> String {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        format!(".{}-{}-{count}.tmp", self.0, process::id())
+    }
+
+    /// A new temporary file in a folder, which is made if need be; readable by its owner alone.
+    pub(super) fn create(&self, folder: &Path) -> io::Result<(fs_err::File, PathBuf)> {
+        fs_err::create_dir_all(folder)?;
+        let path = folder.join(self.name());
+        let mut options = fs_err::OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        options.options_mut().mode(0o600);
+        Ok((options.open(&path)?, path))
+    }
+
+    /// A temporary name in a folder, for a link or a copy to appear under.
+    pub(super) fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(self.name())
+    }
+
+    /// Removes what this owner left in a folder; the caller holds its lock.
+    pub(super) fn sweep(&self, folder: &Path) -> io::Result<()> {
+        let entries = match fs_err::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        let (start, end) = (format!(".{}-", self.0), ".tmp");
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let ours =
+                name.to_str().is_some_and(|name| name.starts_with(&start) && name.ends_with(end));
+            if ours {
+                remove_if_there(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a whole file under its name, or leaves what was there. `tmp` is on the same file system.
+pub(super) fn write(path: &Path, bytes: &[u8], owner: &Owner, tmp: &Path) -> io::Result<()> {
+    let folder = parent(path)?;
+    fs_err::create_dir_all(folder)?;
+    let (mut file, temporary) = owner.create(tmp)?;
+    let written = (|| {
+        file.write_all(bytes)?;
+        file.set_permissions(std::fs::Permissions::from_mode(MODE_USUAL))?;
+        file.sync_all()?;
+        fs_err::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        // The write's own error says more than that of the clean-up.
+        let _ = remove_if_there(&temporary);
+    }
+    written?;
+    sync_dir(folder)
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_dir(folder: &Path) -> io::Result<()> {
+    fs_err::File::open(folder)?.sync_all()
+}
+
+/// The folder of a file.
+pub(super) fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| {
+        let text = format!("`{}` is in no folder", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })
+}
+
+/// Removes a file; that there is none is fine. True if there was one.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
+    }
+}
+
+/// Reads a file; `None` if there is none.
+pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs_err::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}

@@ -1,0 +1,197 @@
+//! How a result becomes visible: objects, names, manifest, in that order, under the task's lock.
+//!
+//! The manifest is the truth and comes last, by rename. A commit that was cut off leaves names that the
+//! old manifest does not know, so the next run of the task notices and finishes it. Does not know
+//! whether a result is wanted; whoever holds the lock has decided.
+
+use serde_json::{Map, Value};
+
+use super::Store;
+use super::atomic;
+use super::digest::Digest;
+use super::error::StoreError;
+use super::layout::{Place, task_name};
+use super::lock::Lock;
+use super::manifest::{
+    Column, ErrorFact, Ingredients, MANIFEST_VERSION, Manifest, Output, RunFacts, Status,
+};
+use super::staged::StagedObject;
+
+/// The content of an output: new, or an object of the store used again.
+#[derive(Debug)]
+pub enum Content {
+    New(StagedObject),
+    Kept { digest: Digest, bytes: u64 },
+}
+
+/// One file that a task made.
+#[derive(Debug)]
+pub struct NewOutput {
+    pub content: Content,
+    /// The name under which it becomes visible; `None`: an object for those that depend on it.
+    pub publish: Option<Place>,
+    pub mode: u32,
+    pub rows: Option<u64>,
+    pub schema: Option<Vec<Column>>,
+}
+
+/// The end of an attempt, with everything that it leaves.
+#[derive(Debug)]
+pub struct Outcome {
+    pub stage: String,
+    pub source: Option<String>,
+    pub ingredients: Ingredients,
+    pub outputs: Vec<NewOutput>,
+    /// Published names to remove.
+    pub remove: Vec<Place>,
+    pub counts: Map<String, Value>,
+    pub extra: Value,
+    pub warnings: Vec<String>,
+    /// Why it failed, for [`Store::fail`].
+    pub error: Option<ErrorFact>,
+    pub run: RunFacts,
+}
+
+impl Store {
+    /// Makes a result the truth. What the last result published and this one does not is removed.
+    pub fn commit(&self, lock: Lock, outcome: Outcome) -> Result<Manifest, StoreError> {
+        let (manifest, remove) = self.bring_in(&lock, outcome, Status::Success)?;
+        self.seal(lock, &manifest, &remove)?;
+        Ok(manifest)
+    }
+
+    /// Notes a failed attempt beside the last good result, which stays as it is but for what the
+    /// outcome itself publishes and removes.
+    pub fn fail(&self, lock: Lock, outcome: Outcome) -> Result<Manifest, StoreError> {
+        let (manifest, remove) = self.bring_in(&lock, outcome, Status::Failed)?;
+        self.show(&lock, &manifest, &remove)?;
+        let path = self.layout().failed_manifest(&manifest.stage, manifest.source.as_deref());
+        let json = manifest.to_json();
+        atomic::write(&path, json.as_bytes(), lock.owner(), atomic::parent(&path)?)?;
+        Ok(manifest)
+    }
+
+    /// The kept result of these ingredients, if every object of it is still there and whole.
+    pub fn kept_result(
+        &self,
+        stage: &str,
+        source: Option<&str>,
+        ingredients: &Ingredients,
+    ) -> Result<Option<Manifest>, StoreError> {
+        let task = task_name(stage, source);
+        let fingerprint = ingredients.fingerprint(stage, source);
+        let path = self.result_path(&task, &fingerprint);
+        let Some(bytes) = atomic::read_if_there(&path)? else { return Ok(None) };
+        let Ok(manifest) = Manifest::from_json(&bytes, &path) else { return Ok(None) };
+        let is_it = manifest.task() == task
+            && manifest.fingerprint == fingerprint
+            && manifest.status == Status::Success;
+        if !is_it {
+            return Ok(None);
+        }
+        for output in &manifest.outputs {
+            if !self.verify(&output.sha256)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Makes a kept result the truth again.
+    pub fn restore(&self, lock: Lock, manifest: &Manifest) -> Result<(), StoreError> {
+        self.seal(lock, manifest, &[])
+    }
+
+    /// Takes the outputs into the store and writes the manifest's text, nothing visible yet.
+    fn bring_in(
+        &self,
+        lock: &Lock,
+        outcome: Outcome,
+        status: Status,
+    ) -> Result<(Manifest, Vec<Place>), StoreError> {
+        debug_assert_eq!(outcome.error.is_some(), status == Status::Failed);
+        // Only a commit's own lock may be used for it: two tasks must not share temporary names.
+        debug_assert_eq!(
+            lock.path(),
+            self.layout().lock_file(&outcome.stage, outcome.source.as_deref())
+        );
+        let mut outputs = Vec::with_capacity(outcome.outputs.len());
+        for output in outcome.outputs {
+            outputs.push(self.take_in(output)?);
+        }
+        let Outcome {
+            stage, source, ingredients, remove, counts, extra, warnings, error, run, ..
+        } = outcome;
+        let fingerprint = ingredients.fingerprint(&stage, source.as_deref());
+        let manifest = Manifest {
+            manifest_version: MANIFEST_VERSION,
+            stage,
+            source,
+            status,
+            fingerprint,
+            ingredients,
+            outputs,
+            counts,
+            extra,
+            warnings,
+            error,
+            run,
+        };
+        Ok((manifest, remove))
+    }
+
+    fn take_in(&self, output: NewOutput) -> Result<Output, StoreError> {
+        let NewOutput { content, publish, mode, rows, schema } = output;
+        let (sha256, bytes) = match content {
+            Content::New(object) => {
+                let bytes = object.bytes();
+                (self.put(object)?, bytes)
+            }
+            Content::Kept { digest, bytes } => {
+                if !self.contains(&digest) {
+                    return Err(StoreError::Object { path: self.layout().object(&digest) });
+                }
+                (digest, bytes)
+            }
+        };
+        let published = publish.is_some();
+        let place = publish.unwrap_or_else(|| Place::object(&sha256));
+        Ok(Output { place, published, sha256, bytes, rows, schema, mode })
+    }
+
+    /// Publishes the names of a result and takes names away.
+    fn show(&self, lock: &Lock, manifest: &Manifest, remove: &[Place]) -> Result<(), StoreError> {
+        for output in manifest.outputs.iter().filter(|output| output.published) {
+            let target = self.layout().path(&output.place);
+            self.publish(output.sha256, &target, output.mode, lock.owner())?;
+        }
+        for place in remove.iter().filter(|place| manifest.published(place).is_none()) {
+            atomic::remove_if_there(&self.layout().path(place))?;
+        }
+        Ok(())
+    }
+
+    /// Names, then the end of the failed attempt, then the record that keeps the objects, then the
+    /// manifest.
+    fn seal(&self, lock: Lock, manifest: &Manifest, remove: &[Place]) -> Result<(), StoreError> {
+        let (stage, source) = (manifest.stage.as_str(), manifest.source.as_deref());
+        let previous = self.manifest(stage, source)?.good();
+        let gone = previous.iter().flat_map(|previous| &previous.outputs);
+        let gone = gone.filter(|output| output.published).map(|output| output.place.clone());
+        let remove: Vec<Place> = remove.iter().cloned().chain(gone).collect();
+        self.show(&lock, manifest, &remove)?;
+        for path in self.layout().failed_files(stage, source) {
+            atomic::remove_if_there(&path)?;
+        }
+        let json = manifest.to_json();
+        let record = self.result_path(&manifest.task(), &manifest.fingerprint);
+        atomic::write(&record, json.as_bytes(), lock.owner(), &self.layout().tmp_dir())?;
+        let path = self.layout().manifest(stage, source);
+        atomic::write(&path, json.as_bytes(), lock.owner(), atomic::parent(&path)?)?;
+        Ok(())
+    }
+
+    fn result_path(&self, task: &str, fingerprint: &Digest) -> std::path::PathBuf {
+        self.layout().results_dir().join(task).join(format!("{fingerprint}.json"))
+    }
+}

@@ -1,0 +1,74 @@
+//! What may go wrong in the store, and how a command ends for it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::exit_code::ExitCode;
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused; the message names the file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Never overwritten: whoever wrote it knows more.
+    #[error("`{}` has {what} version {found}, from a newer mp than this one (which knows {known})", path.display())]
+    Newer { path: PathBuf, what: &'static str, found: u64, known: u32 },
+    /// An object that was counted on is missing or not what its name says.
+    #[error("the object `{}` is missing or damaged", path.display())]
+    Object { path: PathBuf },
+}
+
+impl StoreError {
+    /// No room left, or no more allowed: worth a retry after cleaning up.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, StoreError::Io(error) if is_disk_full(error))
+    }
+
+    /// How a command ends for this.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            StoreError::Io(error) if is_temporary(error) => ExitCode::Temporary,
+            _ => ExitCode::Failure,
+        }
+    }
+
+    /// What to do next, where that is clear.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            _ if self.is_disk_full() => Some("free some disk space and run again".to_owned()),
+            StoreError::Newer { .. } => Some("use the newer mp".to_owned()),
+            StoreError::Object { .. } => Some("run again with `--force`".to_owned()),
+            StoreError::Io(_) => None,
+        }
+    }
+}
+
+/// No room left on the device, or the quota is used up.
+pub fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        HostUnreachable, NetworkDown, NetworkUnreachable, StaleNetworkFileHandle, TimedOut,
+    };
+    let unreachable =
+        [HostUnreachable, NetworkDown, NetworkUnreachable, StaleNetworkFileHandle, TimedOut];
+    is_disk_full(error) || unreachable.contains(&error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_temporary_and_a_missing_file_is_not() {
+        let full = StoreError::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(full.is_disk_full() && full.hint().is_some());
+        assert_eq!(full.exit_code(), ExitCode::Temporary);
+        let gone = StoreError::from(io::Error::from(io::ErrorKind::NotFound));
+        assert!(!gone.is_disk_full());
+        assert_eq!(gone.exit_code(), ExitCode::Failure);
+    }
+}

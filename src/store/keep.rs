@@ -1,0 +1,177 @@
+//! What stays in the store and what goes: `store.keep` results of each task.
+//!
+//! Roots are the records under `results/`: the newest of each task stay. A per-file result stays while a
+//! kept record names its first object. An object stays while a kept record or per-file result names it.
+//! What was released by a record that goes now goes with it; what nobody ever named (a failed or killed
+//! run) goes once it is old. Published files are links or copies and do not depend on any of this.
+//! Whoever runs tasks holds a shared lock, and nothing is removed while anybody does.
+
+use std::collections::BTreeSet;
+use std::fs::TryLockError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::Store;
+use super::atomic::{self, remove_if_there};
+use super::clock::Moment;
+use super::digest::Digest;
+use super::error::StoreError;
+use super::manifest::{Manifest, ManifestError};
+use super::parsed::{Parsed, list};
+
+/// Objects and temporary files that nobody names; where locks do not reach (some network file
+/// systems) another process may be about to commit them.
+const ORPHAN_GRACE: Duration = Duration::from_secs(10 * 60);
+/// Per-file results that no result names: an extract that failed on its limit will want them again.
+const PARSED_GRACE: Duration = Duration::from_secs(60 * 60);
+
+/// As long as this is held, nothing is removed from the store.
+#[derive(Debug)]
+pub struct InUse {
+    /// Closing it gives the lock back.
+    _file: fs_err::File,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    pub results: usize,
+    pub parsed: usize,
+    pub objects: usize,
+}
+
+impl Store {
+    fn keep_lock(&self) -> io::Result<fs_err::File> {
+        let path = self.layout().keep_lock();
+        fs_err::create_dir_all(atomic::parent(&path)?)?;
+        fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    }
+
+    /// To be held while tasks run, from before the first looks for objects until after the last commit.
+    pub fn in_use(&self) -> Result<InUse, StoreError> {
+        let file = self.keep_lock()?;
+        file.file().lock_shared()?;
+        Ok(InUse { _file: file })
+    }
+
+    /// Removes what is no longer kept; nothing while anybody uses the store. After commits only: it
+    /// looks at everything.
+    pub fn prune(&self) -> Result<Pruned, StoreError> {
+        let file = self.keep_lock()?;
+        match file.file().try_lock() {
+            Ok(()) => self.prune_at(Moment::now().system_time()),
+            Err(TryLockError::WouldBlock) => Ok(Pruned::default()),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn prune_at(&self, now: SystemTime) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        let mut roots = Roots::default();
+        for task in list(&self.layout().results_dir())? {
+            // A newer mp shares the store: what it needs is not for this one to say.
+            let Some(records) = records_newest_first(&task)? else { return Ok(pruned) };
+            for (place, (path, digests)) in records.into_iter().enumerate() {
+                // The newest stays whatever is set: those that depend on it read its objects.
+                if place < self.keep.max(1) {
+                    roots.live.extend(digests);
+                } else {
+                    roots.released.extend(digests);
+                    pruned.results += usize::from(remove_if_there(&path)?);
+                }
+            }
+        }
+        pruned.parsed = self.prune_parsed(&mut roots, now)?;
+        for folder in list(&self.layout().objects_dir())? {
+            for path in list(&folder)? {
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                let Ok(digest) = name.parse::<Digest>() else { continue };
+                let goes = roots.released.contains(&digest) || is_old(&path, now, ORPHAN_GRACE);
+                if goes && !roots.live.contains(&digest) {
+                    pruned.objects += usize::from(remove_if_there(&path)?);
+                }
+            }
+        }
+        for path in list_temporary(&self.layout().tmp_dir())? {
+            if is_old(&path, now, ORPHAN_GRACE) {
+                remove_if_there(&path)?;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Removes per-file results and adds the objects of those that stay to the live ones.
+    fn prune_parsed(&self, roots: &mut Roots, now: SystemTime) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        let mut kept_objects = BTreeSet::new();
+        for source in list(&self.layout().parsed_dir())? {
+            for key in list(&source)? {
+                let records = list(&key)?;
+                let mut left = records.len();
+                for path in records {
+                    let parsed = Parsed::read(&path)?;
+                    let anchor = parsed.as_ref().and_then(|parsed| parsed.objects.first());
+                    let stays = anchor.is_some_and(|anchor| roots.live.contains(anchor));
+                    let released = anchor.is_some_and(|anchor| roots.released.contains(anchor));
+                    let objects = parsed.into_iter().flat_map(|parsed| parsed.objects);
+                    if stays || !(released || is_old(&path, now, PARSED_GRACE)) {
+                        kept_objects.extend(objects);
+                    } else {
+                        roots.released.extend(objects);
+                        removed += usize::from(remove_if_there(&path)?);
+                        left -= 1;
+                    }
+                }
+                if left == 0 {
+                    // Only an empty folder can be removed this way.
+                    let _ = fs_err::remove_dir(&key);
+                }
+            }
+        }
+        roots.live.extend(kept_objects);
+        Ok(removed)
+    }
+}
+
+#[derive(Default)]
+struct Roots {
+    /// Named by what stays.
+    live: BTreeSet<Digest>,
+    /// Named by what goes.
+    released: BTreeSet<Digest>,
+}
+
+/// The records of a task with what they name; unreadable ones are removed. `None` if one is of a newer
+/// version.
+fn records_newest_first(task: &Path) -> Result<Option<Vec<(PathBuf, Vec<Digest>)>>, StoreError> {
+    let mut records = Vec::new();
+    for path in list(task)? {
+        let bytes = atomic::read_if_there(&path)?.unwrap_or_default();
+        match Manifest::from_json(&bytes, &path) {
+            Err(ManifestError::Newer(_)) => return Ok(None),
+            Err(ManifestError::Unreadable(_)) => {
+                remove_if_there(&path)?;
+            }
+            Ok(manifest) => {
+                let digests = manifest.outputs.iter().map(|output| output.sha256).collect();
+                records.push((fs_err::metadata(&path)?.modified()?, path, digests));
+            }
+        }
+    }
+    records.sort_by(|a: &(SystemTime, PathBuf, Vec<Digest>), b| (b.0, &b.1).cmp(&(a.0, &a.1)));
+    Ok(Some(records.into_iter().map(|(_, path, digests)| (path, digests)).collect()))
+}
+
+/// Unknown ages are young.
+fn is_old(path: &Path, now: SystemTime, grace: Duration) -> bool {
+    let modified = fs_err::symlink_metadata(path).and_then(|facts| facts.modified());
+    modified.is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > grace))
+}
+
+fn list_temporary(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs_err::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| entry.map(|entry| entry.path())).collect(),
+    }
+}

@@ -1,0 +1,295 @@
+//! The manifest of a task: what went in, what came out, and apart from that the run that made it.
+//!
+//! A pure value with its JSON form. Does not know where it lies or whether it is still true.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::digest::Digest;
+use super::error::StoreError;
+use super::layout::{Place, task_name};
+
+/// The version written, and the newest that can be read.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// How the attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Success,
+    Failed,
+}
+
+/// One input as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFact {
+    pub sha256: Digest,
+    pub bytes: u64,
+}
+
+/// All that decides the outcome of a task: the list whose difference is the reason to run again.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Ingredients {
+    /// Raised by hand when the meaning of the stage changes.
+    pub stage_version: u32,
+    /// What the stage read of the configuration, by key.
+    pub settings: BTreeMap<String, Value>,
+    /// The logical time, where it matters.
+    pub as_of: Option<String>,
+    /// By path relative to the folder it came from; only the hash counts.
+    pub inputs: BTreeMap<String, InputFact>,
+}
+
+impl Ingredients {
+    /// SHA-256 of the canonical JSON (sorted keys, no spaces) of the list and its task.
+    pub fn fingerprint(&self, stage: &str, source: Option<&str>) -> Digest {
+        let inputs: BTreeMap<&str, Digest> =
+            self.inputs.iter().map(|(path, fact)| (path.as_str(), fact.sha256)).collect();
+        // `json!` sorts keys: serde_json's map is a BTreeMap, its `preserve_order` feature is off,
+        // and the golden test below fails should a crate switch it on.
+        let canonical = serde_json::json!({
+            "as_of": self.as_of,
+            "inputs": inputs,
+            "settings": self.settings,
+            "source": source,
+            "stage": stage,
+            "stage_version": self.stage_version,
+        });
+        Digest::of_bytes(canonical.to_string().as_bytes())
+    }
+}
+
+/// A column of an output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub dtype: String,
+}
+
+/// One file that a task made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The folder and the name in it; the store and the object's own name when not published.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Visible under a name of its own.
+    pub published: bool,
+    pub sha256: Digest,
+    pub bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Vec<Column>>,
+    /// Permissions, in octal digits.
+    #[serde(serialize_with = "mode_to_text", deserialize_with = "mode_from_text")]
+    pub mode: u32,
+}
+
+fn mode_to_text<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format!("{mode:04o}"))
+}
+
+fn mode_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    u32::from_str_radix(&text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a file mode")))
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorFact {
+    pub exit_code: u8,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// The run that made it: wall-clock facts, outside the hashed part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    pub id: String,
+    pub started_at: String,
+    pub ended_at: String,
+    pub seconds: f64,
+    pub chunks: Option<u64>,
+    pub mp_version: String,
+    pub host: String,
+    pub pid: u32,
+}
+
+/// What a task leaves beside its outputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub manifest_version: u32,
+    pub stage: String,
+    pub source: Option<String>,
+    pub status: Status,
+    /// Of the ingredients below; checked when read.
+    pub fingerprint: Digest,
+    #[serde(flatten)]
+    pub ingredients: Ingredients,
+    pub outputs: Vec<Output>,
+    /// `rows_read`, `rows_valid` …
+    pub counts: Map<String, Value>,
+    /// Facts of the stage for those that depend on it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub extra: Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorFact>,
+    pub run: RunFacts,
+}
+
+/// Why a manifest's bytes are none.
+#[derive(Debug)]
+pub enum ManifestError {
+    /// Torn, edited or foreign: as good as missing.
+    Unreadable(String),
+    /// Not to be touched.
+    Newer(StoreError),
+}
+
+impl Manifest {
+    /// `extract.prints`, `features`.
+    pub fn task(&self) -> String {
+        task_name(&self.stage, self.source.as_deref())
+    }
+
+    /// The published output of that name.
+    pub fn published(&self, place: &Place) -> Option<&Output> {
+        self.outputs.iter().find(|output| output.published && output.place == *place)
+    }
+
+    /// The JSON document, pretty, with a newline at its end.
+    pub fn to_json(&self) -> String {
+        // A value of strings, numbers and maps with string keys always has a JSON form.
+        let json = serde_json::to_string_pretty(self).unwrap_or_default();
+        json + "\n"
+    }
+
+    /// Reads what [`Manifest::to_json`] wrote; `path` only names it in errors.
+    pub fn from_json(bytes: &[u8], path: &Path) -> Result<Manifest, ManifestError> {
+        #[derive(Deserialize)]
+        struct Version {
+            manifest_version: u64,
+        }
+        let unreadable = |error: serde_json::Error| ManifestError::Unreadable(error.to_string());
+        let version: Version = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if version.manifest_version > u64::from(MANIFEST_VERSION) {
+            return Err(ManifestError::Newer(StoreError::Newer {
+                path: path.to_owned(),
+                what: "manifest",
+                found: version.manifest_version,
+                known: MANIFEST_VERSION,
+            }));
+        }
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let due = manifest.ingredients.fingerprint(&manifest.stage, manifest.source.as_deref());
+        if manifest.fingerprint != due {
+            let text = "its fingerprint is not that of its ingredients".to_owned();
+            return Err(ManifestError::Unreadable(text));
+        }
+        Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 1 writes it; stays as it is for as long as version 1 must be read.
+    const VERSION_1: &str = r#"{
+  "manifest_version": 1,
+  "stage": "extract",
+  "source": "prints",
+  "status": "success",
+  "fingerprint": "b4d4b2930a60c83a09fd1153ff574514bdaf2bc3631be1f8695440d28d773d71",
+  "stage_version": 1,
+  "settings": {
+    "processing.max_reject_rate": 0.02
+  },
+  "as_of": null,
+  "inputs": {
+    "prints.json": {
+      "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+      "bytes": 0
+    }
+  },
+  "outputs": [
+    {
+      "folder": "processed",
+      "path": "_rejects/prints.csv",
+      "published": true,
+      "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+      "bytes": 0,
+      "rows": 0,
+      "mode": "0640"
+    }
+  ],
+  "counts": {
+    "rows_read": 0
+  },
+  "run": {
+    "id": "20201201T000000.000000Z-1",
+    "started_at": "2020-12-01T00:00:00.000Z",
+    "ended_at": "2020-12-01T00:00:01.500Z",
+    "seconds": 1.5,
+    "chunks": null,
+    "mp_version": "0.1.0",
+    "host": "localhost",
+    "pid": 1
+  }
+}
+"#;
+    fn read(text: &str) -> Result<Manifest, ManifestError> {
+        Manifest::from_json(text.as_bytes(), Path::new("m.json"))
+    }
+
+    #[test]
+    fn version_1_is_read_and_written_to_the_byte() {
+        let manifest = read(VERSION_1).unwrap();
+        assert_eq!(manifest.to_json(), VERSION_1);
+        assert_eq!(manifest.task(), "extract.prints");
+        assert_eq!(manifest.outputs[0].mode, 0o640);
+        assert!(manifest.published(&Place::rejects("prints")).is_some());
+        assert!(manifest.published(&Place::rejects("taps")).is_none());
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_the_canonical_json() {
+        let manifest = read(VERSION_1).unwrap();
+        let canonical = concat!(
+            r#"{"as_of":null,"inputs":{"prints.json":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b"#,
+            r#"934ca495991b7852b855"},"settings":{"processing.max_reject_rate":0.02},"#,
+            r#""source":"prints","stage":"extract","stage_version":1}"#,
+        );
+        assert_eq!(manifest.fingerprint, Digest::of_bytes(canonical.as_bytes()));
+        let other = manifest.ingredients.fingerprint("extract", Some("taps"));
+        assert_ne!(manifest.fingerprint, other);
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_and_not_taken_for_damage() {
+        let text = r#"{"manifest_version": 2, "all": "is different"}"#;
+        let Err(ManifestError::Newer(error)) = read(text) else { panic!("taken for damage") };
+        assert!(error.to_string().contains("`m.json` has manifest version 2"), "{error}");
+    }
+
+    #[test]
+    fn torn_or_edited_is_unreadable() {
+        let text = VERSION_1;
+        let cut = &text[..text.len() / 2];
+        let edited = text.replace("0.02", "0.5");
+        let upwards = text.replace("_rejects/prints.csv", "../../prints.csv");
+        let mode = text.replace("0640", "9999");
+        for text in ["", "{}", "null", cut, &edited, &upwards, &mode] {
+            assert!(matches!(read(text), Err(ManifestError::Unreadable(_))), "{text}");
+        }
+    }
+}

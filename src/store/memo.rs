@@ -1,0 +1,297 @@
+//! The memo of file facts: (path, size, mtime, inode) → sha256, so that a file that did not change
+//! is not hashed again.
+//!
+//! It never decides what is true: an entry counts only when the file's mtime lies at least 2 s before
+//! the moment at which its hashing began; otherwise a write in the same tick of the clock could hide
+//! behind it. That moment is by the file system's clock: taken by ours, and moved by the difference
+//! that the memo's own file shows when it is saved. The memo may be lost or deleted at any time.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{self, Owner};
+use super::clock::{self, Moment};
+use super::digest::Digest;
+use super::error::StoreError;
+
+const MEMO_VERSION: u32 = 1;
+const SETTLED_NS: i64 = 2_000_000_000;
+/// Hashing less than this again costs less than writing the memo, and a run that has nothing to do
+/// does not touch the disk.
+const WORTH_SAVING_BYTES: u64 = 4 << 20;
+const ATTEMPTS: usize = 3;
+
+/// A file as `stat` shows it, and when that was.
+#[derive(Debug, Clone, Copy)]
+pub struct FileStamp {
+    pub bytes: u64,
+    pub mtime_ns: i64,
+    pub inode: u64,
+    seen_ns: i64,
+}
+
+impl FileStamp {
+    /// Looks at a file; to be taken before it is read.
+    pub fn of(path: &Path) -> io::Result<FileStamp> {
+        let seen_ns = Moment::now().nanos();
+        let facts = fs_err::metadata(path)?;
+        if !facts.is_file() {
+            let text = format!("`{}` is no file", path.display());
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, text));
+        }
+        let mtime_ns =
+            facts.mtime().saturating_mul(1_000_000_000).saturating_add(facts.mtime_nsec());
+        Ok(FileStamp { bytes: facts.len(), mtime_ns, inode: facts.ino(), seen_ns })
+    }
+
+    /// Does `stat` show no difference?
+    pub const fn same_file(&self, other: &FileStamp) -> bool {
+        self.bytes == other.bytes && self.mtime_ns == other.mtime_ns && self.inode == other.inode
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    bytes: u64,
+    mtime_ns: i64,
+    inode: u64,
+    sha256: Digest,
+    /// When the hashing began.
+    hashed_at_ns: i64,
+}
+
+impl Entry {
+    const fn is_settled(&self) -> bool {
+        self.mtime_ns <= self.hashed_at_ns.saturating_sub(SETTLED_NS)
+    }
+
+    const fn is_of(&self, stamp: &FileStamp) -> bool {
+        self.bytes == stamp.bytes && self.mtime_ns == stamp.mtime_ns && self.inode == stamp.inode
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct MemoFile {
+    memo_version: u32,
+    files: BTreeMap<String, Entry>,
+}
+
+impl MemoFile {
+    /// Whatever is wrong with it, it is as good as empty.
+    fn read(path: &Path) -> MemoFile {
+        let bytes = fs_err::read(path).unwrap_or_default();
+        let memo = serde_json::from_slice::<MemoFile>(&bytes).unwrap_or_default();
+        if memo.memo_version == MEMO_VERSION { memo } else { MemoFile::default() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: BTreeMap<String, Entry>,
+    /// Learnt since the memo was loaded.
+    fresh: BTreeMap<String, Entry>,
+    fresh_bytes: u64,
+}
+
+/// File facts, shared by all threads of a run.
+#[derive(Debug)]
+pub struct Memo {
+    file: PathBuf,
+    state: Mutex<State>,
+}
+
+impl Memo {
+    /// Loads the memo; a missing or damaged one is empty.
+    pub fn load(file: PathBuf) -> Memo {
+        let known = MemoFile::read(&file).files;
+        Memo { file, state: Mutex::new(State { known, ..State::default() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves the maps whole: each change is one insertion.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The digest of a file, hashed only if need be.
+    pub fn digest(&self, path: &Path) -> io::Result<(Digest, FileStamp)> {
+        for _ in 0..ATTEMPTS {
+            let stamp = FileStamp::of(path)?;
+            if let Some(digest) = self.known(path, &stamp) {
+                return Ok((digest, stamp));
+            }
+            let (digest, bytes) = Digest::of_file(path)?;
+            // Written to or replaced while it was hashed: the digest is of something that never was.
+            if bytes == stamp.bytes && stamp.same_file(&FileStamp::of(path)?) {
+                self.remember(path, &stamp, digest);
+                return Ok((digest, stamp));
+            }
+        }
+        let text = format!("`{}` keeps changing while it is read", path.display());
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
+    }
+
+    /// The digest of a file if it is known without hashing.
+    pub fn peek(&self, path: &Path) -> Option<Digest> {
+        self.known(path, &FileStamp::of(path).ok()?)
+    }
+
+    fn known(&self, path: &Path, stamp: &FileStamp) -> Option<Digest> {
+        let key = key(path)?;
+        let state = self.state();
+        let entry = state.fresh.get(&key).or_else(|| state.known.get(&key))?;
+        (entry.is_of(stamp) && entry.is_settled()).then_some(entry.sha256)
+    }
+
+    /// A file was hashed elsewhere; the stamp was taken before its first byte was read.
+    pub fn remember(&self, path: &Path, stamp: &FileStamp, sha256: Digest) {
+        let Some(key) = key(path) else { return };
+        let &FileStamp { bytes, mtime_ns, inode, seen_ns: hashed_at_ns } = stamp;
+        let entry = Entry { bytes, mtime_ns, inode, sha256, hashed_at_ns };
+        // One that can never be trusted would only take room.
+        if entry.is_settled() {
+            let mut state = self.state();
+            state.fresh.insert(key, entry);
+            state.fresh_bytes = state.fresh_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Writes down what was learnt, merged with what other processes wrote, if it is worth it.
+    pub fn save(&self) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.fresh_bytes < WORTH_SAVING_BYTES {
+            return Ok(());
+        }
+        let folder = atomic::parent(&self.file)?;
+        fs_err::create_dir_all(folder)?;
+        let lock_path = self.file.with_extension("lock");
+        let lock =
+            fs_err::OpenOptions::new().create(true).truncate(true).write(true).open(&lock_path)?;
+        lock.file().lock()?;
+        // Truncating and writing the lock's file gives it the file system's time of now.
+        let skew_ns = {
+            let before = Moment::now().nanos();
+            lock.file().set_len(1)?;
+            clock::nanos(lock.metadata()?.modified()?).saturating_sub(before).min(0)
+        };
+        let mut memo = MemoFile::read(&self.file);
+        memo.memo_version = MEMO_VERSION;
+        for (path, entry) in &state.fresh {
+            let hashed_at_ns = entry.hashed_at_ns.saturating_add(skew_ns);
+            memo.files.insert(path.clone(), Entry { hashed_at_ns, ..*entry });
+        }
+        memo.files.retain(|path, entry| entry.is_settled() && Path::new(path).exists());
+        let json = serde_json::to_vec(&memo).map_err(io::Error::from)?;
+        let owner = Owner::of(self.file.as_os_str().as_encoded_bytes());
+        owner.sweep(folder)?;
+        atomic::write(&self.file, &json, &owner, folder)?;
+        state.fresh_bytes = 0;
+        Ok(())
+    }
+}
+
+/// The path without links; paths that are no text are never remembered.
+fn key(path: &Path) -> Option<String> {
+    fs_err::canonicalize(path).ok()?.to_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::FileTimes;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::*;
+
+    fn at(path: &Path, time: SystemTime) {
+        let file = fs_err::OpenOptions::new().write(true).open(path).unwrap();
+        file.file().set_times(FileTimes::new().set_modified(time)).unwrap();
+    }
+
+    fn file(folder: &Path, bytes: &[u8], age_s: u64) -> PathBuf {
+        let path = folder.join("file");
+        fs_err::write(&path, bytes).unwrap();
+        at(&path, Moment::now().system_time() - Duration::from_secs(age_s));
+        path
+    }
+
+    #[test]
+    fn a_file_that_settled_is_hashed_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), b"one", 3);
+        let memo = Memo::load(folder.path().join("memo.json"));
+        assert_eq!(memo.peek(&path), None);
+        let (digest, stamp) = memo.digest(&path).unwrap();
+        assert_eq!((digest, stamp.bytes), (Digest::of_bytes(b"one"), 3));
+        assert_eq!(memo.peek(&path), Some(digest));
+    }
+
+    #[test]
+    fn a_file_written_just_now_is_not_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), b"one", 1);
+        let memo = Memo::load(folder.path().join("memo.json"));
+        memo.digest(&path).unwrap();
+        assert_eq!(memo.peek(&path), None);
+        // The same size, the same inode, the same mtime: the case that the rule is for.
+        let time = fs_err::metadata(&path).unwrap().modified().unwrap();
+        fs_err::write(&path, b"two").unwrap();
+        at(&path, time);
+        assert_eq!(memo.digest(&path).unwrap().0, Digest::of_bytes(b"two"));
+    }
+
+    #[test]
+    fn any_difference_in_stat_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), b"one", 10);
+        let memo = Memo::load(folder.path().join("memo.json"));
+        memo.digest(&path).unwrap();
+        file(folder.path(), b"two", 9);
+        assert_eq!(memo.digest(&path).unwrap().0, Digest::of_bytes(b"two"));
+        let time = fs_err::metadata(&path).unwrap().modified().unwrap();
+        let other = folder.path().join("other");
+        fs_err::write(&other, b"six").unwrap();
+        at(&other, time);
+        fs_err::rename(&other, &path).unwrap();
+        assert_eq!(memo.digest(&path).unwrap().0, Digest::of_bytes(b"six"));
+    }
+
+    #[test]
+    fn little_is_not_saved_and_much_is_merged() {
+        let folder = tempfile::tempdir().unwrap();
+        let at_path = folder.path().join("memo.json");
+        let small = Memo::load(at_path.clone());
+        small.digest(&file(folder.path(), b"one", 10)).unwrap();
+        small.save().unwrap();
+        assert!(!at_path.exists());
+
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        let (memo_a, memo_b) = (Memo::load(at_path.clone()), Memo::load(at_path.clone()));
+        for (path, memo) in [(&a, &memo_a), (&b, &memo_b)] {
+            fs_err::write(path, vec![7; WORTH_SAVING_BYTES as usize]).unwrap();
+            at(path, UNIX_EPOCH);
+            memo.digest(path).unwrap();
+        }
+        memo_a.save().unwrap();
+        memo_b.save().unwrap();
+        let memo = Memo::load(at_path.clone());
+        assert!(memo.peek(&a).is_some() && memo.peek(&b).is_some());
+        fs_err::remove_file(&a).unwrap();
+        memo_b.state().fresh_bytes = WORTH_SAVING_BYTES;
+        memo_b.save().unwrap();
+        assert_eq!(MemoFile::read(&at_path).files.len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_memo_is_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let at_path = folder.path().join("memo.json");
+        for damage in ["", "{", "[]", r#"{"memo_version":2,"files":{}}"#, "\u{0}"] {
+            fs_err::write(&at_path, damage).unwrap();
+            assert!(Memo::load(at_path.clone()).state().known.is_empty());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The store: the only module that names paths under the data folders and makes files visible there.
+//!
+//! Below `store.path` (`data/.mp`): `objects/ab/<sha256>` results by content, `results/<task>/` copies of
+//! the newest manifests, `parsed/<source>/` results of single input files, `memo.json` file facts that
+//! spare hashing, `tmp/` what nobody may see yet. Beside the outputs: `_manifests/<task>.json`,
+//! `.failed.json`, `.lock`. Knows files, digests and manifests; not what is in them.
+
+mod atomic;
+mod clock;
+mod commit;
+mod digest;
+mod error;
+mod keep;
+mod layout;
+mod lock;
+mod manifest;
+mod memo;
+mod objects;
+mod parsed;
+mod staged;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub use atomic::Owner;
+pub use clock::{Stopwatch, new_run_id};
+pub use commit::{Content, NewOutput, Outcome};
+pub use digest::{Digest, DigestError, Hashing};
+pub use error::{StoreError, is_disk_full};
+pub use keep::{InUse, Pruned};
+pub use layout::{Folder, Layout, Place, PlaceError, task_name};
+pub use lock::{Holder, Lock, LockError};
+pub use manifest::{
+    Column, ErrorFact, Ingredients, InputFact, MANIFEST_VERSION, Manifest, ManifestError, Output,
+    RunFacts, Status,
+};
+pub use memo::{FileStamp, Memo};
+pub use parsed::{Parsed, ParsedIndex, ParsedKey};
+pub use staged::{MODE_PRIVATE, MODE_READ_ONLY, Scratch, Staged, StagedObject};
+
+/// The store of a project, for the folders of one as_of.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    memo: Memo,
+    keep: usize,
+}
+
+/// A manifest, if there is one to be had.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    Missing,
+    /// As good as missing, and why.
+    Unreadable(String),
+    Good(Box<Manifest>),
+}
+
+impl Found {
+    /// The manifest, if it is good.
+    pub fn good(self) -> Option<Manifest> {
+        match self {
+            Found::Good(manifest) => Some(*manifest),
+            Found::Missing | Found::Unreadable(_) => None,
+        }
+    }
+}
+
+impl Store {
+    /// Opens a store that need not exist yet; nothing is written before something is made.
+    pub fn open(layout: Layout, keep: usize) -> Store {
+        let memo = Memo::load(layout.memo_file());
+        Store { layout, memo, keep }
+    }
+
+    /// Where things are.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The facts about files.
+    pub const fn memo(&self) -> &Memo {
+        &self.memo
+    }
+
+    /// The results of single input files.
+    pub const fn parsed(&self) -> ParsedIndex<'_> {
+        ParsedIndex::of(self)
+    }
+
+    /// The last good manifest of a task.
+    pub fn manifest(&self, stage: &str, source: Option<&str>) -> Result<Found, StoreError> {
+        self.read(stage, source, &self.layout.manifest(stage, source), Status::Success)
+    }
+
+    /// What the last attempt left if it failed.
+    pub fn failed_manifest(&self, stage: &str, source: Option<&str>) -> Result<Found, StoreError> {
+        self.read(stage, source, &self.layout.failed_manifest(stage, source), Status::Failed)
+    }
+
+    fn read(
+        &self,
+        stage: &str,
+        source: Option<&str>,
+        path: &Path,
+        status: Status,
+    ) -> Result<Found, StoreError> {
+        let Some(bytes) = atomic::read_if_there(path)? else { return Ok(Found::Missing) };
+        match Manifest::from_json(&bytes, path) {
+            Err(ManifestError::Newer(error)) => Err(error),
+            Err(ManifestError::Unreadable(why)) => Ok(Found::Unreadable(why)),
+            Ok(manifest) if manifest.task() != task_name(stage, source) => {
+                Ok(Found::Unreadable(format!("it is of the task `{}`", manifest.task())))
+            }
+            Ok(manifest) if manifest.status != status => {
+                Ok(Found::Unreadable("its status is not that of its name".to_owned()))
+            }
+            Ok(manifest) => Ok(Found::Good(Box::new(manifest))),
+        }
+    }
+
+    /// Takes the lock of a task and removes what a killed run of it left.
+    pub fn lock(
+        &self,
+        stage: &str,
+        source: Option<&str>,
+        timeout: Duration,
+        cancel: &AtomicBool,
+        on_wait: &mut dyn FnMut(&str),
+    ) -> Result<Lock, LockError> {
+        let path = self.layout.lock_file(stage, source);
+        let lock = Lock::acquire(&path, timeout, cancel, on_wait)?;
+        for folder in self.layout.written_folders() {
+            lock.owner().sweep(&folder)?;
+        }
+        Ok(lock)
+    }
+
+    /// A new result file, hashed as it is written.
+    pub fn stage(&self, owner: &Owner, mode: u32) -> Result<Staged, StoreError> {
+        Staged::create(&self.layout.tmp_dir(), owner, mode)
+    }
+
+    /// A new scratch file, gone on drop.
+    pub fn scratch(&self, owner: &Owner) -> Result<Scratch, StoreError> {
+        Scratch::create(&self.layout.tmp_dir(), owner)
+    }
+}

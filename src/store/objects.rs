@@ -1,0 +1,105 @@
+//! Content-addressed objects: put in, publish under a name, check.
+//!
+//! Knows files by what is in them. Does not know which task made one or who still needs it.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::Store;
+use super::atomic::{self, Owner};
+use super::digest::Digest;
+use super::error::StoreError;
+use super::memo::FileStamp;
+use super::staged::StagedObject;
+
+impl Store {
+    /// Moves a staged object into the store. What is there under its name is replaced: it should be
+    /// the same, and if it was damaged it is healed.
+    pub fn put(&self, object: StagedObject) -> Result<Digest, StoreError> {
+        let digest = object.digest();
+        let target = self.layout().object(&digest);
+        let folder = atomic::parent(&target)?;
+        fs_err::create_dir_all(folder)?;
+        fs_err::rename(object.path(), &target)?;
+        atomic::sync_dir(folder)?;
+        self.remember(&target, digest)?;
+        Ok(digest)
+    }
+
+    /// Makes an object visible under a name, whole or not at all: a hard link where the modes agree
+    /// and the file system allows it, else a copy.
+    pub fn publish(
+        &self,
+        digest: Digest,
+        target: &Path,
+        mode: u32,
+        owner: &Owner,
+    ) -> Result<(), StoreError> {
+        let object = self.layout().object(&digest);
+        let folder = atomic::parent(target)?;
+        fs_err::create_dir_all(folder)?;
+        let temporary = owner.path(folder);
+        let published = (|| {
+            let there = fs_err::metadata(&object)?.permissions().mode() & 0o777;
+            let linked = there == mode && fs_err::hard_link(&object, &temporary).is_ok();
+            if !linked {
+                copy(&object, &temporary, mode)?;
+            }
+            // Renaming one link of a file onto another does nothing and leaves both names.
+            fs_err::rename(&temporary, target)?;
+            atomic::remove_if_there(&temporary)
+        })();
+        if published.is_err() {
+            // The error itself says more than that of the clean-up.
+            let _ = atomic::remove_if_there(&temporary);
+        }
+        published?;
+        atomic::sync_dir(folder)?;
+        self.remember(target, digest)?;
+        Ok(())
+    }
+
+    /// Is there an object of that name? Says nothing about what is in it.
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.layout().object(digest).is_file()
+    }
+
+    /// Is the object there, and is it what its name says? Hashed, unless the memo knows the file.
+    pub fn verify(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.is(&self.layout().object(digest), digest)?)
+    }
+
+    /// Does that file exist with that content? Hashed, unless the memo knows the file.
+    pub fn is(&self, path: &Path, digest: &Digest) -> io::Result<bool> {
+        match self.memo().digest(path) {
+            Ok((found, _)) => Ok(found == *digest),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remember(&self, path: &Path, digest: Digest) -> io::Result<()> {
+        let stamp = FileStamp::of(path)?;
+        self.memo().remember(path, &stamp, digest);
+        Ok(())
+    }
+}
+
+/// Missing, or a folder or a file stands where the path wants the other.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
+}
+
+fn copy(object: &Path, target: &Path, mode: u32) -> io::Result<()> {
+    let modified = fs_err::metadata(object)?.modified()?;
+    fs_err::copy(object, target)?;
+    // `copy` takes the object's mode along, which may forbid writing: widened only now.
+    fs_err::set_permissions(target, Permissions::from_mode(0o600))?;
+    let file = fs_err::OpenOptions::new().write(true).open(target)?;
+    file.file().set_times(std::fs::FileTimes::new().set_modified(modified))?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.sync_all()
+}

@@ -1,0 +1,87 @@
+//! The integration tests: one binary, black box, through the real program.
+//!
+//! Nothing here calls the library. Every test makes a [`project::Project`] in a folder of its own,
+//! runs `mp` in it the way a person would, and looks at what came out. What must come out is
+//! written down three times over, independently of the program: by hand in `tests/cases`, by the
+//! naive model in [`naive`], and in each test.
+//!
+//! Tools the tests share:
+//!
+//! - [`project`]: a project folder, its settings, and running `mp` in it
+//! - [`outcome`]: what one run of `mp` said and how it ended
+//! - [`view`]: the artifacts, manifests and reports of one as-of day, and what always holds of them
+//! - [`readers`]: Parquet and CSV files as rows of text that can be compared
+//! - [`snapshot`]: every file below a folder with its content, to see what a run touched
+//! - [`events`]: raw events as the tests write them, and a seeded month of them
+//! - [`naive`]: Silver and Gold straight from the words of the specification, slow and obvious
+
+// The program may not touch files, clocks and variables just anywhere; a test of it must.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
+
+mod events;
+mod naive;
+mod outcome;
+mod project;
+mod readers;
+mod snapshot;
+mod view;
+
+// What is computed.
+/// Every worked case of `tests/cases`: Gold, Silver, rejects, counts and rules.
+mod cases;
+/// The same bytes whatever the threads, chunks, memory, folder or cutting of files.
+mod determinism;
+/// Random small inputs against the naive model.
+mod property;
+/// The rules of the quality stage and its gate.
+mod rules;
+
+// What is read.
+/// The reject limit, and what a rejected row looks like to a person.
+mod rejects;
+/// The row rules line by line, at their edges.
+mod row_rules;
+/// Files, globs, compression, line ends, links, headers.
+mod sources;
+
+// When it is computed.
+/// Many days side by side in `{as_of}` folders.
+mod days;
+/// What makes a task run again, and what must not.
+mod freshness;
+/// The bytes of today, so that no change of them goes unnoticed.
+mod golden;
+/// Two programs at once.
+mod locks;
+/// What is written about a result, and how long it is kept.
+mod manifests;
+/// Single stages that are refused, failures that leave the rest alone.
+mod refusals;
+/// Published files that were edited, truncated or deleted.
+mod repair;
+
+// How it speaks.
+/// plan, status, head, export, config, help, and JSON output.
+mod commands;
+/// Settings: precedence, unknown keys, values out of range.
+mod config;
+/// Each exit code of the table.
+mod exit_codes;
+/// The graph: its pictures, and graphs that are refused.
+mod graph;
+/// The log file and the lines on stderr.
+mod logs;
+/// What must never reach a log, and who may read the rejects.
+mod privacy;
+/// The seeded generator.
+mod synth;
+
+// What it costs.
+/// Peak resident memory on hostile inputs.
+mod memory;
+
+// The house.
+/// Which module may import which.
+mod architecture;
+/// The commands of the README, run.
+mod readme;
