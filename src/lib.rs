@@ -18,11 +18,18 @@
 //! | [`store`] | the only one that names paths under data/ and makes files visible there |
 //! | [`task`], [`progress`] | what scheduler and stages say to each other |
 //! | [`settings`] | the typed settings that each stage may read |
+//! | [`allocator`] | how soon freed memory is given back |
 //! | [`as_of`], [`exit_code`], [`error`] | the logical time, the exit codes, the top error |
 //!
 //! Files that mp reads or writes: `config/params.yaml` and `--config` files, `dags/carousel.yaml`,
 //! raw files, the log, and what [`store`] lists.
 
+#![cfg_attr(
+    test,
+    expect(clippy::disallowed_methods, reason = "tests make and damage files as they like")
+)]
+
+mod allocator;
 mod as_of;
 mod cli;
 mod config;

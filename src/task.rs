@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 pub use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
 use crate::progress::Progress;
-pub use crate::store::{Content, NewOutput};
+pub use crate::store::NewOutput;
 use crate::store::{Ingredients, Manifest, Owner, Place, Scratch, Staged, Store, StoreError};
 
 /// The last good manifests of the tasks that one needs.
@@ -23,7 +23,7 @@ pub type Upstream = BTreeMap<TaskId, Manifest>;
 /// Computes tasks; one for a whole run, called from several threads.
 pub trait Runner: Sync {
     /// The ingredients as they are now. `previous` is the last good manifest, `upstream` those of the
-    /// tasks it needs. Not asked for a task without a last good manifest: that one runs anyway.
+    /// tasks it needs, whose outputs are known to be what they say. Not asked for a task without a last good manifest: that one runs anyway.
     fn ingredients(
         &self,
         task: &TaskId,
@@ -49,8 +49,8 @@ pub struct TaskContext<'a> {
     pub store: &'a Store,
     /// Whose temporary files are made.
     pub owner: &'a Owner,
-    /// The task's own last good manifest.
-    pub previous: Option<&'a Manifest>,
+    /// The user wants it computed, not found: `--force`.
+    pub force: bool,
     /// The last good manifests of the tasks it needs.
     pub upstream: &'a Upstream,
     /// Where to report progress and warnings.

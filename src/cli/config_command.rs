@@ -33,12 +33,22 @@ enum ConfigCommand {
     Check,
 }
 
+impl ConfigArgs {
+    /// What the schema of its JSON document calls it.
+    pub fn name(&self) -> &'static str {
+        match self.command {
+            ConfigCommand::Show { .. } => "config-show",
+            ConfigCommand::Check => "config-check",
+        }
+    }
+}
+
 /// Shows or checks the configuration.
 pub(super) fn config(global: &Global, args: &ConfigArgs) -> Result<ExitCode, Error> {
     let (loaded, _) = load_config(global)?;
     match args.command {
         ConfigCommand::Show { .. } if global.json => {
-            output::document("config", show_json(&loaded))?;
+            output::document(args.name(), show_json(&loaded))?;
         }
         ConfigCommand::Show { origin } => output::text(&show(&loaded, origin))?,
         ConfigCommand::Check => {
@@ -52,7 +62,7 @@ pub(super) fn config(global: &Global, args: &ConfigArgs) -> Result<ExitCode, Err
                 .collect();
             if global.json {
                 let facts = json!({ "valid": true, "layers": layers, "tasks": tasks });
-                output::document("config-check", facts)?;
+                output::document(args.name(), facts)?;
             } else {
                 let from = if layers.is_empty() {
                     "built-in defaults".to_owned()

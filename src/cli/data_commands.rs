@@ -100,6 +100,7 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<ExitCode, Err
     };
     let folder = args.csv.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
+    fs_err::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let rows = write_rows(args.artifact, layout, io::BufWriter::new(file.as_file_mut()))?;
     let mode = match args.artifact {

@@ -106,11 +106,13 @@ enum Command {
   mp synth /tmp/big --prints 10000000 --users 2000000 --days 30 --dirty 0.001")]
     Synth(synth_command::SynthArgs),
     /// Print the first rows of an artifact
-    #[command(after_help = "Artifacts: gold, prints, taps, payments, rejects:prints, rejects:taps, rejects:payments
+    #[command(
+        after_help = "Artifacts: gold, prints, taps, payments, rejects:prints, rejects:taps, rejects:payments
 
 Examples:
   mp head gold -n 5
-  mp head rejects:payments --json")]
+  mp head rejects:payments --json"
+    )]
     Head(data_commands::HeadArgs),
     /// Write an artifact as CSV
     #[command(after_help = "Examples:
@@ -126,6 +128,27 @@ Examples:
     },
 }
 
+impl Command {
+    /// What the schema of its JSON document calls it.
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Extract(_) => "extract",
+            Command::Preprocess(_) => "preprocess",
+            Command::Features(_) => "features",
+            Command::Quality(_) => "quality",
+            Command::Run(_) => "run",
+            Command::Plan(_) => "plan",
+            Command::Status(_) => "status",
+            Command::Graph(_) => "graph",
+            Command::Config(args) => args.name(),
+            Command::Synth(_) => "synth",
+            Command::Head(_) => "head",
+            Command::Export(_) => "export",
+            Command::Completions { .. } => "completions",
+        }
+    }
+}
+
 /// Parses the arguments, does what they say and returns how it ended.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -136,11 +159,11 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
         }
     };
-    let json = cli.global.json;
+    let (json, command) = (cli.global.json, cli.command.name());
     match execute(cli) {
         Ok(code) => code,
         Err(error) => {
-            output::error(&error, json);
+            output::error(command, &error, json);
             error.exit_code()
         }
     }

@@ -31,8 +31,9 @@ pub(super) fn document(command: &str, value: Value) -> Result<(), Error> {
     text(&(serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"))
 }
 
-/// The error with its hint on stderr; with `--json` a document of it on stdout too.
-pub(super) fn error(error: &Error, json: bool) {
+/// The error with its hint on stderr; with `--json` a document of it on stdout too, whose only
+/// member is `error`.
+pub(super) fn error(command: &str, error: &Error, json: bool) {
     let mut message = format!("error: {error}\n");
     if let Some(hint) = error.hint() {
         message.push_str(&format!("hint: {hint}\n"));
@@ -40,11 +41,16 @@ pub(super) fn error(error: &Error, json: bool) {
     // Nobody is left to be told.
     let _ = io::stderr().lock().write_all(message.as_bytes());
     if json {
+        let problems = match error {
+            Error::Config(error) => Some(error.problems()),
+            _ => None,
+        };
         let facts = json!({ "error": {
             "message": error.to_string(),
             "hint": error.hint(),
             "exit_code": error.exit_code().code(),
+            "problems": problems,
         }});
-        let _ = document("error", facts);
+        let _ = document(command, facts);
     }
 }

@@ -75,8 +75,12 @@ pub(super) fn show(
         if let Value::Object(facts) = &mut facts {
             facts.insert("as_of".into(), project.config().as_of().to_string().into());
             facts.insert("up_to_date".into(), plan.is_up_to_date().into());
-            for (task, planned) in
-                facts.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten().zip(&plan.tasks)
+            for (task, planned) in facts
+                .get_mut("tasks")
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+                .zip(&plan.tasks)
             {
                 let why: Vec<String> = planned.reasons.iter().map(Reason::to_string).collect();
                 if let Value::Object(task) = task {

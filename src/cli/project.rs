@@ -39,9 +39,7 @@ fn environment() -> BTreeMap<String, String> {
 }
 
 /// Loads the configuration that the flags and the environment name.
-pub(super) fn load_config(
-    global: &Global,
-) -> Result<(Loaded, BTreeMap<String, String>), Error> {
+pub(super) fn load_config(global: &Global) -> Result<(Loaded, BTreeMap<String, String>), Error> {
     let environment = environment();
     let project = global.project.clone();
     let named = environment.get("MP_PROJECT").filter(|name| !name.is_empty()).map(PathBuf::from);

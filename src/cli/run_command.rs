@@ -4,6 +4,7 @@
 //! one way to commit.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -114,6 +115,7 @@ fn execute(
     let as_of = project.config().as_of();
     tracing::debug!(command, %as_of, tasks = selection.len(), "begins");
     let stages = project.stages();
+    crate::allocator::keep_within(stages.resources.memory_bytes);
     let scheduler = Scheduler {
         graph: &graph,
         store: &project.store,
@@ -128,7 +130,7 @@ fn execute(
         (Some(signal), ExitCode::Interrupted) => signal,
         (_, exit) => exit,
     };
-    report(global, &project, command, &summary, exit)?;
+    report(global, &project, command, &summary, exit, log.log_file())?;
     if exit == ExitCode::Success && summary.is_up_to_date() && args.skip_exit_code.is_some() {
         return Ok(ExitCode::NothingToDo);
     }
@@ -141,12 +143,14 @@ fn report(
     command: &str,
     summary: &RunSummary,
     exit: ExitCode,
+    log: Option<PathBuf>,
 ) -> Result<(), Error> {
     if global.json {
         let mut facts = json!(summary);
         if let Value::Object(facts) = &mut facts {
             facts.insert("as_of".into(), project.config().as_of().to_string().into());
             facts.insert("exit_code".into(), exit.code().into());
+            facts.insert("log".into(), json!(log));
         }
         return output::document(command, facts);
     }

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 pub use error::{ConfigError, Problem};
-pub use model::{Config, Paths};
+pub use model::Config;
 pub use origin::Origin;
 pub use show::{show, show_json};
 

@@ -78,19 +78,13 @@ impl Graph {
         &self.order
     }
 
-    /// Is there such a task?
-    pub fn contains(&self, task: &TaskId) -> bool {
-        self.index.contains_key(task)
-    }
-
     /// The tasks whose results a task reads, by name.
     pub fn needs(&self, task: &TaskId) -> Vec<TaskId> {
-        self.neighbours(task, Direction::Incoming)
-    }
-
-    /// The tasks that read a task's results, by name.
-    pub fn dependents(&self, task: &TaskId) -> Vec<TaskId> {
-        self.neighbours(task, Direction::Outgoing)
+        let Some(&node) = self.index.get(task) else { return Vec::new() };
+        let found = self.graph.neighbors_directed(node, Direction::Incoming);
+        let mut tasks: Vec<TaskId> = found.map(|found| self.graph[found].clone()).collect();
+        tasks.sort();
+        tasks
     }
 
     /// All that a task needs, near and far, without itself.
@@ -108,14 +102,6 @@ impl Graph {
         let mut walk = Dfs::new(&self.graph, node);
         let found = std::iter::from_fn(|| walk.next(&self.graph));
         found.filter(|found| *found != node).map(|found| self.graph[found].clone()).collect()
-    }
-
-    fn neighbours(&self, task: &TaskId, direction: Direction) -> Vec<TaskId> {
-        let Some(&node) = self.index.get(task) else { return Vec::new() };
-        let found = self.graph.neighbors_directed(node, direction);
-        let mut tasks: Vec<TaskId> = found.map(|found| self.graph[found].clone()).collect();
-        tasks.sort();
-        tasks
     }
 }
 
@@ -268,7 +254,6 @@ mod tests {
         assert_eq!(names(graph.tasks().to_vec()), expected);
         assert_eq!(names(graph.needs(&id("preprocess.taps"))), ["extract.taps"]);
         assert_eq!(names(graph.needs(&id("features"))), expected[3..6]);
-        assert_eq!(names(graph.dependents(&id("extract.taps"))), ["preprocess.taps", "quality"]);
         assert_eq!(names(graph.descendants(&id("preprocess.taps"))), ["features", "quality"]);
         assert_eq!(names(graph.ancestors(&id("features"))).len(), 6);
         assert!(graph.needs(&id("nothing")).is_empty());
@@ -278,7 +263,7 @@ mod tests {
     fn tasks_for_each_source_may_need_one_for_all() {
         let graph = graph("  b: {each: sources, needs: [a]}\n  a: {}\n").unwrap();
         assert_eq!(names(graph.needs(&id("b.taps"))), ["a"]);
-        assert_eq!(graph.dependents(&id("a")).len(), 3);
+        assert_eq!(graph.descendants(&id("a")).len(), 3);
     }
 
     #[test]
@@ -324,7 +309,6 @@ mod tests {
                 let mut far = BTreeSet::new();
                 for need in graph.needs(task) {
                     prop_assert!(place(&need) < place(task));
-                    prop_assert!(graph.dependents(&need).contains(task));
                     prop_assert!(graph.descendants(&need).contains(task));
                     far.extend(graph.ancestors(&need));
                     far.insert(need);

@@ -11,6 +11,6 @@ mod task_id;
 
 pub use error::DagError;
 pub use graph::Graph;
-pub use selector::{Selector, select};
-pub use spec::{BUILT_IN, Each, Spec, StageSpec};
-pub use task_id::{TaskId, TaskIdError};
+pub use selector::select;
+pub use spec::Spec;
+pub use task_id::TaskId;

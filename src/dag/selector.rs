@@ -11,11 +11,11 @@ use super::task_id::TaskId;
 
 /// One selector, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Selector<'a> {
+struct Selector<'a> {
     /// A stage or a task.
-    pub name: &'a str,
-    pub upstream: bool,
-    pub downstream: bool,
+    name: &'a str,
+    upstream: bool,
+    downstream: bool,
 }
 
 impl<'a> From<&'a str> for Selector<'a> {

@@ -11,7 +11,7 @@ mod text;
 pub use gold::{GoldFrame, GoldRow};
 pub use parquet::{ParquetRows, TableWriter};
 pub use silver::{RawFrame, SilverFrame};
-pub use text::{csv_line, money, row_texts};
+pub use text::{csv_line, row_texts};
 
 use polars::prelude::*;
 

@@ -64,13 +64,8 @@ impl ParquetRows {
     }
 
     /// Number of rows in the whole file.
-    pub fn len(&self) -> usize {
-        self.rows
-    }
-
-    /// Whether the file has no row.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
+    pub fn rows(&self) -> u64 {
+        self.rows as u64
     }
 
     /// The next rows, at most a row group; `None` after the last. A file without rows gives one

@@ -6,11 +6,6 @@ use polars::prelude::*;
 /// Columns that hold money.
 const MONEY: [&str; 2] = ["amount", "payments_amount_3w"];
 
-/// A number with two decimals.
-pub fn money(value: f64) -> String {
-    format!("{value:.2}")
-}
-
 /// The values of one row of a frame, in the order of its columns; null is empty.
 pub fn row_texts(frame: &DataFrame, row: usize) -> PolarsResult<Vec<String>> {
     let text = |column: &Column| {
@@ -18,7 +13,9 @@ pub fn row_texts(frame: &DataFrame, row: usize) -> PolarsResult<Vec<String>> {
             AnyValue::Null => String::new(),
             AnyValue::String(text) => text.to_owned(),
             AnyValue::StringOwned(text) => text.to_string(),
-            AnyValue::Float64(value) if MONEY.contains(&column.name().as_str()) => money(value),
+            AnyValue::Float64(value) if MONEY.contains(&column.name().as_str()) => {
+                format!("{value:.2}")
+            }
             AnyValue::Float64(value) => value.to_string(),
             AnyValue::Datetime(micros, TimeUnit::Microseconds, _)
             | AnyValue::DatetimeOwned(micros, TimeUnit::Microseconds, _) => {
@@ -36,7 +33,7 @@ pub fn row_texts(frame: &DataFrame, row: usize) -> PolarsResult<Vec<String>> {
 /// One line of CSV without its end, quoted where it must be.
 pub fn csv_line(values: &[String]) -> String {
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
-    let written = writer.write_record(values).map_err(csv::Error::from);
-    let bytes = written.ok().and_then(|()| writer.into_inner().ok()).unwrap_or_default();
+    let written = writer.write_record(values).ok();
+    let bytes = written.and_then(|()| writer.into_inner().ok()).unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned()
 }

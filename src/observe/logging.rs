@@ -50,11 +50,6 @@ impl LogGuard {
         Display::new(self.console.clone(), self.mode)
     }
 
-    /// stderr, for those who print beside log and progress.
-    pub fn console(&self) -> &Console {
-        &self.console
-    }
-
     /// The log file that is written now.
     pub fn log_file(&self) -> Option<PathBuf> {
         self.file.as_ref()?.path()

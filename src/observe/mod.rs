@@ -13,6 +13,4 @@ mod pace;
 mod progress;
 mod rotate;
 
-pub use console::Console;
 pub use logging::{LogGuard, LogOptions, init};
-pub use progress::Display;

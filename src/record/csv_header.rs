@@ -20,6 +20,9 @@ const REQUIRED: [(Column, &str); 4] = [
     (Column::ValueProp, "value_prop"),
 ];
 
+/// The most columns that an error lists.
+const SHOWN_COLUMNS: usize = 50;
+
 /// Which field of a record is which, and how many fields a record has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CsvColumns {
@@ -99,9 +102,6 @@ fn list(names: &[&str]) -> String {
     let shown = names[..names.len() - more].join(", ");
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
-
-/// The most columns that an error lists.
-const SHOWN_COLUMNS: usize = 50;
 
 #[cfg(test)]
 mod tests {

@@ -93,7 +93,7 @@ mod tests {
             // The same from no more than the first 64 KiB, as a slab keeps them.
             assert_eq!(visible(&line.as_bytes()[..VISIBLE_BYTES]), seen);
         }
-        assert_eq!(visible(&[0xff; 100_000]).len(), VISIBLE_BYTES);
+        assert_eq!(visible(&vec![0xff; 100_000]).len(), VISIBLE_BYTES);
     }
 
     #[test]

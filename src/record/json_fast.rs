@@ -66,7 +66,7 @@ fn once<'a>(before: Given<'a>, value: Given<'a>) -> Option<Given<'a>> {
     (before == Given::Absent).then_some(value)
 }
 
-/// What is left of the line. Every step consumes what it recognises, or recognises nothing.
+/// What is left of the line. A step that fails ends the reading, but for `eat_word`.
 struct Cursor<'a> {
     rest: &'a [u8],
 }

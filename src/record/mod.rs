@@ -24,9 +24,9 @@ mod source;
 mod tests;
 mod timestamp;
 
-pub use amount::{Decimal, DecimalError};
+pub use amount::Decimal;
 pub use code::Code;
-pub use csv_header::{CsvColumns, HeaderError};
+pub use csv_header::CsvColumns;
 pub use fault::{Fault, VISIBLE_BYTES, too_long, visible};
 pub use rules::Rules;
 pub use source::Source;

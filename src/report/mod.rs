@@ -8,4 +8,3 @@ mod rules;
 mod score;
 
 pub use model::{Extent, Measured, QualityReport};
-pub use rules::{RuleOutcome, RuleStatus};

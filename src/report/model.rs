@@ -122,8 +122,7 @@ impl QualityReport {
     /// What fails the gate, in words.
     pub fn failures(&self) -> Vec<String> {
         let passes = self.passes.iter().filter(|(_, pass)| !**pass);
-        let mut failures: Vec<String> =
-            passes.map(|(name, _)| self.describe_pass(name)).collect();
+        let mut failures: Vec<String> = passes.map(|(name, _)| self.describe_pass(name)).collect();
         let failed = self.rules.iter().filter(|(_, rule)| rule.status == RuleStatus::Failed);
         failures.extend(failed.map(|(name, rule)| rule.describe(name)));
         failures

@@ -39,8 +39,7 @@ const AT_LEAST: [&str; 3] = ["taps_have_prints", "payments_have_taps", "gold_not
 /// Judges the value of a rule.
 pub(super) fn judge(name: &str, value: f64, setting: &RuleSetting) -> RuleOutcome {
     let at_least = AT_LEAST.contains(&name);
-    let within =
-        if at_least { value >= setting.threshold } else { value <= setting.threshold };
+    let within = if at_least { value >= setting.threshold } else { value <= setting.threshold };
     let status = match (setting.severity, within) {
         (Severity::Off, _) => RuleStatus::Off,
         (_, true) => RuleStatus::Passed,

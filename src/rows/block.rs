@@ -233,19 +233,9 @@ pub struct BlockBuilder {
 const COMPARED_VALUE_PROPS: usize = 16;
 
 impl BlockBuilder {
-    /// How many rows are in.
-    pub fn len(&self) -> usize {
-        self.block.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.block.is_empty()
-    }
-
     /// Whether the block should be taken before another row.
     pub fn is_full(&self, sizes: &super::Sizes) -> bool {
-        self.len() >= sizes.block_rows || self.block.text_bytes() >= sizes.block_text_bytes
+        self.block.len() >= sizes.block_rows || self.block.text_bytes() >= sizes.block_text_bytes
     }
 
     /// Adds the next row in user order.

@@ -27,6 +27,7 @@ impl<T, E> Emitter<T, E> {
 }
 
 type Sender<T, E> = Mutex<Option<Emitter<T, E>>>;
+type Channels<T, E> = (Vec<Sender<T, E>>, Vec<Receiver<Result<T, E>>>);
 
 /// Runs `work` on every part with up to `threads` threads and gives the results of the first
 /// part, then the second and so on, to `take`, which runs on the calling thread.
@@ -44,7 +45,7 @@ where
     T: Send,
     E: Send,
 {
-    let (senders, mut receivers): (Vec<Sender<T, E>>, Vec<Receiver<Result<T, E>>>) = parts
+    let (senders, mut receivers): Channels<T, E> = parts
         .iter()
         .map(|_| {
             let (sender, receiver) = sync_channel(AHEAD);

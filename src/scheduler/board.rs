@@ -90,8 +90,8 @@ impl Board {
         std::mem::take(&mut self.ready).into_iter().chain(waiting).collect()
     }
 
-    /// How many tasks may run at the same time as this one, itself included: those that run, and those
-    /// planned that neither need it nor are needed by it.
+    /// How many tasks may run at the same time as this one, itself included: those planned to run that
+    /// neither need it nor are needed by it. One that is only looked at takes no share.
     pub(super) fn concurrency(
         &self,
         graph: &Graph,
@@ -99,11 +99,13 @@ impl Board {
         planned: &BTreeSet<TaskId>,
     ) -> usize {
         let (before, after) = (graph.ancestors(task), graph.descendants(task));
-        let pending = self.waiting.keys().chain(&self.ready);
-        let pending = pending.filter(|other| planned.contains(other));
-        let beside = pending
-            .chain(&self.running)
-            .filter(|other| *other != task && !before.contains(*other) && !after.contains(*other));
+        let others = self.waiting.keys().chain(&self.ready).chain(&self.running);
+        let beside = others.filter(|other| {
+            *other != task
+                && planned.contains(*other)
+                && !before.contains(*other)
+                && !after.contains(*other)
+        });
         1 + beside.count()
     }
 }

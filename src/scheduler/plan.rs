@@ -150,7 +150,13 @@ impl Scheduler<'_> {
         let mut upstream = self.graph.needs(task);
         upstream.retain(|need| dirty.contains(need));
         // What changed upstream since the last run may change back with the next.
-        let may_change_back = !upstream.is_empty() && reasons.iter().all(Reason::is_of_an_input);
+        // A failed attempt is no reason of its own where there is a good result.
+        let has_result = self.has_manifest(task);
+        let passes = |reason: &Reason| {
+            let failed = matches!(reason, Reason::PreviousAttemptFailed { .. });
+            reason.is_of_an_input() || (failed && has_result)
+        };
+        let may_change_back = !upstream.is_empty() && reasons.iter().all(passes);
         let verdict = match (may_change_back, reasons.is_empty()) {
             (true, _) => Verdict::MayRun,
             (false, false) => Verdict::Run,
@@ -204,5 +210,9 @@ impl Scheduler<'_> {
         let manifest = manifest.ok().and_then(Found::good);
         manifest
             .is_some_and(|found| self.outputs(&found, objects).is_ok_and(|gone| gone.is_empty()))
+    }
+    fn has_manifest(&self, task: &TaskId) -> bool {
+        let manifest = self.store.manifest(task.stage(), task.source());
+        manifest.is_ok_and(|found| found.good().is_some())
     }
 }

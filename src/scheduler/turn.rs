@@ -105,6 +105,7 @@ impl<'a> Turn<'a> {
         if let Ok(look) = self.look() {
             self.reasons = look.reasons;
             if let Some(manifest) = look.previous.filter(|_| self.reasons.is_empty()) {
+                self.forget_failure()?;
                 return Ok(Ended::UpToDate(manifest));
             }
         }
@@ -164,6 +165,15 @@ impl<'a> Turn<'a> {
         })
     }
 
+    /// An attempt that failed is over once its input is again what the good result was made of.
+    fn forget_failure(&self) -> Result<(), TaskError> {
+        let (store, stage, source) = (self.scheduler.store, self.task.stage(), self.task.source());
+        if store.has_failure(stage, source) {
+            store.forget_failure(&self.lock()?, stage, source)?;
+        }
+        Ok(())
+    }
+
     /// The kept result of the same ingredients; not when the user wants to see it made.
     fn restorable(&self, look: &Look) -> Result<Option<Manifest>, TaskError> {
         let Scheduler { store, options, .. } = self.scheduler;
@@ -181,11 +191,12 @@ impl<'a> Turn<'a> {
             let hint = format!("run `mp run +{}`", self.task);
             return Err(TaskError::new(ExitCode::Refused, text).hint(hint));
         }
+        self.check_read(look)?;
         let context = TaskContext {
             task: self.task,
             store: scheduler.store,
             owner: lock.owner(),
-            previous: look.previous.as_ref(),
+            force: scheduler.options.force,
             upstream: &look.upstream,
             progress: self,
             cancel: scheduler.cancel,
@@ -197,6 +208,19 @@ impl<'a> Turn<'a> {
         }
         self.check_upstream(look)?;
         Ok(product)
+    }
+
+    /// What is about to be read must be what its manifest says: another process may have removed objects
+    /// before this one held the store, or a user edited a file.
+    fn check_read(&self, look: &Look) -> Result<(), TaskError> {
+        for (need, manifest) in &look.upstream {
+            let objects = self.scheduler.runner.reads_objects(self.task, need);
+            if let Some(reason) = self.scheduler.outputs(manifest, objects)?.first() {
+                let text = format!("`{}` cannot read the result of `{need}`: {reason}", self.task);
+                return Err(TaskError::new(ExitCode::Temporary, text).hint("run again"));
+            }
+        }
+        Ok(())
     }
 
     /// Another process may have committed an upstream result while this task read the old one.

@@ -46,7 +46,7 @@ pub fn discover(
                 .map_err(|error| SourceError::unreadable(&path, &error))?;
             let below = root.as_ref().and_then(|root| real.strip_prefix(root).ok());
             if below.is_none() && !allow_outside {
-                let (pattern, folder) = (text.to_string(), raw.to_owned());
+                let (pattern, folder) = ((*text).clone(), raw.to_owned());
                 return Err(SourceError::Outside { pattern, name, folder });
             }
             let name = match below {
@@ -59,7 +59,7 @@ pub fn discover(
             Ok(())
         })?;
         if !matched {
-            let (pattern, folder) = (text.to_string(), raw.to_owned());
+            let (pattern, folder) = ((*text).clone(), raw.to_owned());
             return Err(SourceError::NoMatch { pattern, folder, folder_exists: root.is_some() });
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! A folder is listed only where the pattern has a wildcard. `*` stays within a folder, `**`
 //! goes through folders; neither sees a name that begins with a dot, which has to be written.
+//! `?` and `[!a]` stand for one byte, as in globset, so they do not match an `é`.
 //! Does not know which places are allowed.
 
 use std::io;
@@ -40,6 +41,7 @@ impl Pattern {
         let mut parts = Vec::new();
         for part in text.split('/').filter(|part| !matches!(*part, "" | ".")) {
             parts.push(match part {
+                "**" if matches!(parts.last(), Some(Part::Folders)) => continue,
                 "**" => Part::Folders,
                 _ if !part.contains(['*', '?', '[', ']', '{', '}', '\\']) => {
                     Part::Name(part.to_owned())
@@ -69,7 +71,7 @@ impl Pattern {
             true => Place { path: PathBuf::from("/"), name: "/".to_owned() },
             false => Place { path: folder.to_owned(), name: String::new() },
         };
-        walk(&start, &self.parts, &mut Vec::new(), found)
+        walk(&start, &self.parts, found)
     }
 }
 
@@ -91,13 +93,7 @@ impl Place {
     }
 }
 
-/// `above` holds the folders that `**` went through, lest a link leads round in a circle.
-fn walk(
-    place: &Place,
-    parts: &[Part],
-    above: &mut Vec<(u64, u64)>,
-    found: &mut Found<'_>,
-) -> Result<(), SourceError> {
+fn walk(place: &Place, parts: &[Part], found: &mut Found<'_>) -> Result<(), SourceError> {
     let Some((part, rest)) = parts.split_first() else {
         return match is_file(&place.path)? {
             true => found(place.name.clone(), place.path.clone()),
@@ -105,32 +101,40 @@ fn walk(
         };
     };
     match part {
-        Part::Name(name) => walk(&place.child(name), rest, above, found),
+        Part::Name(name) => walk(&place.child(name), rest, found),
         Part::Glob { matcher, sees_hidden } => {
             for name in list(&place.path)? {
                 if matcher.is_match(&name) && (*sees_hidden || !is_hidden(&name)) {
-                    walk(&place.child(utf8(place, &name)?), rest, above, found)?;
+                    walk(&place.child(utf8(place, &name)?), rest, found)?;
                 }
             }
             Ok(())
         }
-        Part::Folders => {
-            let Some(identity) = folder_identity(&place.path)? else { return Ok(()) };
-            if above.contains(&identity) {
-                return Ok(());
-            }
-            above.push(identity);
-            walk(place, rest, above, found)?;
-            for name in list(&place.path)? {
-                let path = place.path.join(&name);
-                if !is_hidden(&name) && folder_identity(&path)?.is_some() {
-                    walk(&place.child(utf8(place, &name)?), parts, above, found)?;
-                }
-            }
-            above.pop();
-            Ok(())
+        Part::Folders => walk_folders(place, rest, &mut Vec::new(), found),
+    }
+}
+
+/// Goes on with `rest` in a folder and in all below. `above` holds the folders on the way here,
+/// lest a link leads round in a circle.
+fn walk_folders(
+    place: &Place,
+    rest: &[Part],
+    above: &mut Vec<(u64, u64)>,
+    found: &mut Found<'_>,
+) -> Result<(), SourceError> {
+    let Some(identity) = folder_identity(&place.path)? else { return Ok(()) };
+    if above.contains(&identity) {
+        return Ok(());
+    }
+    above.push(identity);
+    walk(place, rest, found)?;
+    for name in list(&place.path)? {
+        if !is_hidden(&name) && folder_identity(&place.path.join(&name))?.is_some() {
+            walk_folders(&place.child(utf8(place, &name)?), rest, above, found)?;
         }
     }
+    above.pop();
+    Ok(())
 }
 
 fn is_hidden(name: &Path) -> bool {

@@ -15,6 +15,6 @@ mod tests;
 
 pub use discover::{RawFile, discover};
 pub use error::SourceError;
-pub use lines::{Line, Lines};
+pub use lines::Lines;
 pub use open::{HashingReader, open};
-pub use slab::{LongLine, Slab, SlabReader};
+pub use slab::{Slab, SlabReader};

@@ -24,8 +24,8 @@ pub struct HashingReader {
 
 enum Stream {
     Plain(Hashed),
-    Gzip(MultiGzDecoder<BufReader<Hashed>>),
-    Zstd(zstd::Decoder<'static, BufReader<Hashed>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Hashed>>>),
+    Zstd(Box<zstd::Decoder<'static, BufReader<Hashed>>>),
 }
 
 /// The file itself.
@@ -45,11 +45,11 @@ pub fn open(path: &Path, memory_bytes: u64) -> Result<HashingReader, SourceError
     let hashed = Hashed { file, hasher: Sha256::new(), bytes: 0 };
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     let stream = match suffix {
-        Some("gz") => Stream::Gzip(MultiGzDecoder::new(buffered(hashed))),
+        Some("gz") => Stream::Gzip(Box::new(MultiGzDecoder::new(buffered(hashed)))),
         Some("zst") => {
             let mut decoder = zstd::Decoder::with_buffer(buffered(hashed)).map_err(unreadable)?;
             decoder.window_log_max(window_log(memory_bytes)).map_err(unreadable)?;
-            Stream::Zstd(decoder)
+            Stream::Zstd(Box::new(decoder))
         }
         _ => Stream::Plain(hashed),
     };

@@ -237,7 +237,7 @@ mod tests {
                 None => {
                     seen.extend(Lines::new(&slab.bytes).map(|line| {
                         (slab.offset + u64::from(line.offset), line.bytes.to_vec(), None)
-                    }))
+                    }));
                 }
             }
         }

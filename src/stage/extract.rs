@@ -61,7 +61,8 @@ pub(super) struct FileResult {
 pub(super) fn files_of(manifest: &Manifest) -> Result<Vec<FileResult>, TaskError> {
     let files = manifest.extra.get("files").cloned().unwrap_or(Value::Null);
     serde_json::from_value(files).map_err(|error| {
-        let text = format!("the manifest of `{}` does not list its files: {error}", manifest.task());
+        let text =
+            format!("the manifest of `{}` does not list its files: {error}", manifest.task());
         TaskError::new(ExitCode::Failure, text).hint("run it again with `--force`")
     })
 }
@@ -96,9 +97,8 @@ impl Extract<'_> {
                 _ => Digest::of_bytes(format!("{bytes} bytes, not read yet").as_bytes()),
             };
             let oldest_us = self.oldest_us();
-            unchanged &= was.is_some_and(|was| {
-                was.sha256 == sha256 && was.facts.bounds.hold_for(oldest_us)
-            });
+            unchanged &=
+                was.is_some_and(|was| was.sha256 == sha256 && was.facts.bounds.hold_for(oldest_us));
             ingredients.inputs.insert(file.name, InputFact { sha256, bytes });
         }
         ingredients.as_of = match unchanged {
@@ -169,8 +169,8 @@ impl Extract<'_> {
         )?;
         let rejects = staged.finish()?;
         let rejected = Some(facts.rows_rejected);
-        if let Some(mut error) = self.too_many_rejects(&facts) {
-            let name = Place::failed_rejects(self.source.name());
+        let name = Place::failed_rejects(self.source.name());
+        if let Some(mut error) = self.too_many_rejects(&facts, &layout.path(&name)) {
             error.leaves.outputs.push(output(rejects, Some(name), rejected, None));
             error.leaves.ingredients = Some(ingredients);
             error.leaves.counts = counts;
@@ -214,7 +214,7 @@ impl Extract<'_> {
         counts
     }
 
-    fn too_many_rejects(&self, facts: &FileFacts) -> Option<TaskError> {
+    fn too_many_rejects(&self, facts: &FileFacts, rejects: &Path) -> Option<TaskError> {
         let rate = facts.rows_rejected as f64 / facts.rows_read.max(1) as f64;
         if rate <= self.settings.max_reject_rate {
             return None;
@@ -232,10 +232,8 @@ impl Extract<'_> {
         let codes: Vec<String> =
             codes.iter().take(3).map(|(code, count)| format!("{code} {count}")).collect();
         message.push_str(&format!(": {}", codes.join(", ")));
-        let mut hint = format!(
-            "see `{}`; `processing.max_reject_rate` sets the limit",
-            Place::failed_rejects(self.source.name())
-        );
+        let mut hint =
+            format!("see `{}`; `processing.max_reject_rate` sets the limit", rejects.display());
         if facts.rows_out_of_bounds * 2 > facts.rows_rejected {
             let bounds = &facts.bounds;
             if let (Some(oldest), Some(newest)) = (bounds.oldest_us, bounds.newest_below_us) {
@@ -307,14 +305,16 @@ impl Run<'_> {
     }
 
     /// A kept result of the same content that holds for today's bound. The file is hashed for
-    /// it only if a file of its length was ever seen.
+    /// it only if a file of its length was ever seen, and not looked for if the user wants it read.
     fn seen_before(
         &self,
         file: &RawFile,
         stamp: &FileStamp,
     ) -> Result<Option<FileResult>, TaskError> {
         let store = self.context.store;
-        if !store.parsed().any_of_size(self.extract.source.name(), stamp.bytes)? {
+        if self.context.force
+            || !store.parsed().any_of_size(self.extract.source.name(), stamp.bytes)?
+        {
             return Ok(None);
         }
         let sha256 = store.memo().digest(&file.path).map_err(|error| unreadable(file, &error))?.0;
@@ -345,9 +345,8 @@ impl Run<'_> {
         let progress = |bytes: u64, rows: u64| {
             let plain = !file.name.ends_with(".gz") && !file.name.ends_with(".zst");
             // Rows to come, judged by the bytes that are left.
-            let total = (plain && bytes > 0).then(|| {
-                (u128::from(rows) * u128::from(stamp.bytes) / u128::from(bytes)) as u64
-            });
+            let total = (plain && bytes > 0)
+                .then(|| (u128::from(rows) * u128::from(stamp.bytes) / u128::from(bytes)) as u64);
             context.progress.advance(rows, total, Unit::Rows);
         };
         let job = Job {

@@ -140,9 +140,10 @@ impl Features<'_> {
         context.progress.step("gold", 1, 1);
         let mut file = context.stage(MODE_READ_ONLY)?;
         let mut frame = GoldFrame::default();
-        let contract = self.settings.validate_schema.then(|| {
-            gold(first_day.saturating_mul(DAY_US), (last_day + 1).saturating_mul(DAY_US))
-        });
+        let contract = self
+            .settings
+            .validate_schema
+            .then(|| gold(first_day.saturating_mul(DAY_US), (last_day + 1).saturating_mul(DAY_US)));
         let mut table = Table::new(&mut file, &frame.take()?, "Gold", contract)?;
         let (mut clicked, mut rows) = (0, 0);
         in_order(

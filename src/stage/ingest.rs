@@ -5,9 +5,9 @@
 //! one sorts and writes the runs. Slabs and runs are handed round, so memory does not grow with
 //! the file. The bytes made depend on the file and the rules alone.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::ScopedJoinHandle;
 
 use super::memory::Share;
@@ -153,10 +153,7 @@ struct Header {
     rest: Option<Work>,
 }
 
-fn read_header(
-    slabs: &mut SlabReader<HashingReader>,
-    file: &RawFile,
-) -> Result<Header, TaskError> {
+fn read_header(slabs: &mut SlabReader<HashingReader>, file: &RawFile) -> Result<Header, TaskError> {
     let unreadable = |what: String| {
         TaskError::new(ExitCode::Input, format!("`{}`: {what}", file.path.display()))
             .hint("the first line must name the columns pay_date,total,user_id,value_prop")
@@ -174,8 +171,8 @@ fn read_header(
             blank_lines += count;
             continue;
         };
-        let columns = CsvColumns::from_header(header.bytes)
-            .map_err(|error| unreadable(error.to_string()))?;
+        let columns =
+            CsvColumns::from_header(header.bytes).map_err(|error| unreadable(error.to_string()))?;
         blank_lines += u64::from(header.index);
         let skip_lines = header.index + 1;
         let rest = Some(Work { sequence: 0, slab, skip_lines });

@@ -10,7 +10,7 @@ use super::extract::{FileResult, files_of};
 use super::ingest::measure_of;
 use super::memory::Share;
 use super::outcome::output;
-use super::tables::Table;
+use super::tables::{Table, Written};
 use crate::as_of::AsOf;
 use crate::contract::{Bounds, silver};
 use crate::exit_code::ExitCode;
@@ -22,7 +22,9 @@ use crate::rows::{
     RowsWriter, Sizes, in_order, merge_in_passes, split_by_hash,
 };
 use crate::settings::{Dedupe, PreprocessSettings, Resources};
-use crate::store::{Digest, Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Scratch};
+use crate::store::{
+    Digest, Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Scratch, Staged,
+};
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
 
 /// Raised when the same input should give another result.
@@ -81,9 +83,9 @@ impl Preprocess<'_> {
     /// What the next result would be made of.
     pub fn ingredients(&self, upstream: &Upstream) -> Result<Ingredients, TaskError> {
         let files = files_of(self.extract_manifest(upstream)?)?;
-        let inputs = files.into_iter().map(|file| {
-            (file.name, InputFact { sha256: file.rows, bytes: file.rows_bytes })
-        });
+        let inputs = files
+            .into_iter()
+            .map(|file| (file.name, InputFact { sha256: file.rows, bytes: file.rows_bytes }));
         Ok(Ingredients {
             stage_version: VERSION,
             settings: self.settings.entries(),
@@ -114,7 +116,7 @@ impl Preprocess<'_> {
             |part, emitter| self.merge_part(*part, &merged, emitter),
             |batch: Batch| sink.take(&batch),
         )?;
-        let (written, tally, events, summary) = sink.finish()?;
+        let Sunk { written, tally, events, event_rows } = sink.finish()?;
         let table = table_file.finish()?;
         let events = events.finish()?;
 
@@ -136,7 +138,7 @@ impl Preprocess<'_> {
             ingredients: self.ingredients(context.upstream)?,
             outputs: vec![
                 output(table, Some(silver), rows, Some(written.schema)),
-                output(events, None, Some(summary.rows), None),
+                output(events, None, Some(event_rows), None),
             ],
             counts,
             extra,
@@ -256,17 +258,25 @@ struct Sink<'s> {
     names: Vec<&'s str>,
     frame: SilverFrame,
     table: Table<'s>,
-    events: RowsWriter<crate::store::Staged>,
+    events: RowsWriter<Staged>,
     tally: Tally,
     done: u64,
     total: u64,
+}
+
+/// What is there when all rows are taken.
+struct Sunk {
+    written: Written,
+    tally: Tally,
+    events: Staged,
+    event_rows: u64,
 }
 
 impl<'s> Sink<'s> {
     fn new(
         preprocess: &Preprocess<'_>,
         context: &'s TaskContext<'s>,
-        table_file: &'s mut crate::store::Staged,
+        table_file: &'s mut Staged,
         names: Vec<&'s str>,
         total: u64,
     ) -> Result<Sink<'s>, TaskError> {
@@ -275,11 +285,9 @@ impl<'s> Sink<'s> {
         let mut frame = SilverFrame::new(measure, as_of_us);
         let bounds = Bounds { oldest_us: i64::MIN, as_of_us, max_amount: f64::MAX };
         let unique = preprocess.settings.dedupe != Dedupe::Keep;
-        let contract =
-            preprocess.settings.validate_schema.then(|| silver(measure, bounds, unique));
+        let contract = preprocess.settings.validate_schema.then(|| silver(measure, bounds, unique));
         let table = Table::new(table_file, &frame.take()?, "Silver", contract)?;
-        let events =
-            RowsWriter::new(context.stage(MODE_READ_ONLY)?).map_err(RowsError::from)?;
+        let events = RowsWriter::new(context.stage(MODE_READ_ONLY)?).map_err(RowsError::from)?;
         let (tally, done) = (Tally::default(), 0);
         Ok(Sink { context, names, frame, table, events, tally, done, total })
     }
@@ -305,19 +313,13 @@ impl<'s> Sink<'s> {
         Ok(())
     }
 
-    #[allow(clippy::type_complexity)]
-    fn finish(
-        mut self,
-    ) -> Result<
-        (super::tables::Written, Tally, crate::store::Staged, crate::rows::RowsSummary),
-        TaskError,
-    > {
+    fn finish(mut self) -> Result<Sunk, TaskError> {
         if !self.frame.is_empty() {
             self.table.write(&self.frame.take()?)?;
         }
         let written = self.table.finish()?;
         let (events, summary) = self.events.finish()?;
-        Ok((written, self.tally, events, summary))
+        Ok(Sunk { written, tally: self.tally, events, event_rows: summary.rows })
     }
 }
 
@@ -344,9 +346,9 @@ impl Spills<'_> {
         let context = self.context;
         let scratch = &mut self.scratch;
         let spill = || {
-            let scratch = context.scratch().map_err(|error| {
-                RowsError::Io(std::io::Error::other(error.to_string()))
-            })?;
+            let scratch = context
+                .scratch()
+                .map_err(|error| RowsError::Io(std::io::Error::other(error.to_string())))?;
             Ok(std::io::BufWriter::with_capacity(1 << 18, SpillFile(scratch)))
         };
         let reopen = |writer: std::io::BufWriter<SpillFile>| {

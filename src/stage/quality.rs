@@ -106,10 +106,8 @@ impl Quality<'_> {
                 "duplicates": count(preprocess, "duplicates"),
             });
             let text = counts.to_string();
-            let fact = InputFact {
-                sha256: Digest::of_bytes(text.as_bytes()),
-                bytes: text.len() as u64,
-            };
+            let fact =
+                InputFact { sha256: Digest::of_bytes(text.as_bytes()), bytes: text.len() as u64 };
             ingredients.inputs.insert(format!("counts of {source}"), fact);
         }
         let (path, fact) = published(needed(upstream, "features", None)?, &Place::gold())?;
@@ -130,9 +128,6 @@ impl Quality<'_> {
 
         let measured = self.measured(context.upstream, &tally, &gold_tally, gold_sha256)?;
         let report = QualityReport::new(measured, self.settings);
-        for warning in report.warnings() {
-            context.progress.warn(&warning);
-        }
         let report_json = report.to_json();
         let mut outputs = vec![self.staged(&report_json, Place::report(), context)?];
         let mut counts = Map::new();
@@ -315,7 +310,7 @@ impl Quality<'_> {
     ) -> Result<GoldTally, TaskError> {
         let path = context.store.layout().path(&Place::gold());
         let mut rows = ParquetRows::open(&path)?;
-        let total = rows.len() as u64;
+        let total = rows.rows();
         let (start, end) = target_bounds(features);
         let contract = gold(start, end);
         let names: Vec<&'static str> = contract.columns.iter().map(|rule| rule.name).collect();

@@ -102,6 +102,24 @@ impl Store {
         self.seal(lock, manifest, &[])
     }
 
+    /// Is there anything left of a failed attempt?
+    pub fn has_failure(&self, stage: &str, source: Option<&str>) -> bool {
+        self.layout().failed_files(stage, source).iter().any(|path| path.symlink_metadata().is_ok())
+    }
+
+    /// Removes what a failed attempt left: the result before it is good after all.
+    pub fn forget_failure(
+        &self,
+        _lock: &Lock,
+        stage: &str,
+        source: Option<&str>,
+    ) -> Result<(), StoreError> {
+        for path in self.layout().failed_files(stage, source) {
+            atomic::remove_if_there(&path)?;
+        }
+        Ok(())
+    }
+
     /// Takes the outputs into the store and writes the manifest's text, nothing visible yet.
     fn bring_in(
         &self,
@@ -180,9 +198,7 @@ impl Store {
         let gone = gone.filter(|output| output.published).map(|output| output.place.clone());
         let remove: Vec<Place> = remove.iter().cloned().chain(gone).collect();
         self.show(&lock, manifest, &remove)?;
-        for path in self.layout().failed_files(stage, source) {
-            atomic::remove_if_there(&path)?;
-        }
+        self.forget_failure(&lock, stage, source)?;
         let json = manifest.to_json();
         let record = self.result_path(&manifest.task(), &manifest.fingerprint);
         atomic::write(&record, json.as_bytes(), lock.owner(), &self.layout().tmp_dir())?;

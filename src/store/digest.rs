@@ -43,11 +43,6 @@ impl Digest {
         }
     }
 
-    /// The 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
     /// The first 16 hexadecimal digits, for names that need not be more than distinct.
     pub fn short(&self) -> String {
         let mut hex = self.to_string();

@@ -21,7 +21,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// No room left, or no more allowed: worth a retry after cleaning up.
-    pub fn is_disk_full(&self) -> bool {
+    fn is_disk_full(&self) -> bool {
         matches!(self, StoreError::Io(error) if is_disk_full(error))
     }
 
@@ -45,7 +45,7 @@ impl StoreError {
 }
 
 /// No room left on the device, or the quota is used up.
-pub fn is_disk_full(error: &io::Error) -> bool {
+fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -72,7 +72,7 @@ impl Store {
         for task in list(&self.layout().results_dir())? {
             // A newer mp shares the store: what it needs is not for this one to say.
             let Some(records) = records_newest_first(&task)? else { return Ok(pruned) };
-            for (place, (path, digests)) in records.into_iter().enumerate() {
+            for (place, Record { path, digests, .. }) in records.into_iter().enumerate() {
                 // The newest stays whatever is set: those that depend on it read its objects.
                 if place < self.keep.max(1) {
                     roots.live.extend(digests);
@@ -142,9 +142,16 @@ struct Roots {
     released: BTreeSet<Digest>,
 }
 
+/// A record under `results/`, and what it names.
+struct Record {
+    modified: SystemTime,
+    path: PathBuf,
+    digests: Vec<Digest>,
+}
+
 /// The records of a task with what they name; unreadable ones are removed. `None` if one is of a newer
 /// version.
-fn records_newest_first(task: &Path) -> Result<Option<Vec<(PathBuf, Vec<Digest>)>>, StoreError> {
+fn records_newest_first(task: &Path) -> Result<Option<Vec<Record>>, StoreError> {
     let mut records = Vec::new();
     for path in list(task)? {
         let bytes = atomic::read_if_there(&path)?.unwrap_or_default();
@@ -155,12 +162,13 @@ fn records_newest_first(task: &Path) -> Result<Option<Vec<(PathBuf, Vec<Digest>)
             }
             Ok(manifest) => {
                 let digests = manifest.outputs.iter().map(|output| output.sha256).collect();
-                records.push((fs_err::metadata(&path)?.modified()?, path, digests));
+                let modified = fs_err::metadata(&path)?.modified()?;
+                records.push(Record { modified, path, digests });
             }
         }
     }
-    records.sort_by(|a: &(SystemTime, PathBuf, Vec<Digest>), b| (b.0, &b.1).cmp(&(a.0, &a.1)));
-    Ok(Some(records.into_iter().map(|(_, path, digests)| (path, digests)).collect()))
+    records.sort_by(|a, b| (b.modified, &b.path).cmp(&(a.modified, &a.path)));
+    Ok(Some(records))
 }
 
 /// Unknown ages are young.

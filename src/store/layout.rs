@@ -100,11 +100,6 @@ impl Place {
         Place { folder: Folder::Reports, path: "quality_report.json".to_owned() }
     }
 
-    /// Another file beside the quality report.
-    pub fn beside_report(name: &str) -> Place {
-        Place { folder: Folder::Reports, path: name.to_owned() }
-    }
-
     /// An object of the store, for outputs that are not published.
     pub fn object(digest: &Digest) -> Place {
         Place { folder: Folder::Store, path: object_name(digest) }
@@ -181,39 +176,9 @@ impl Layout {
 
     /// All that a failed attempt of a task may leave, and its next success removes.
     pub fn failed_files(&self, stage: &str, source: Option<&str>) -> Vec<PathBuf> {
-        let rejects =
-            source.filter(|_| stage == "extract").map(|source| self.failed_rejects(source));
+        let rejects = source.filter(|_| stage == "extract").map(Place::failed_rejects);
+        let rejects = rejects.map(|place| self.path(&place));
         std::iter::once(self.failed_manifest(stage, source)).chain(rejects).collect()
-    }
-
-    /// Silver of a source.
-    pub fn silver(&self, source: &str) -> PathBuf {
-        self.path(&Place::silver(source))
-    }
-
-    /// The rejected rows of a source.
-    pub fn rejects(&self, source: &str) -> PathBuf {
-        self.path(&Place::rejects(source))
-    }
-
-    /// The rejected rows of a source's failed attempt.
-    pub fn failed_rejects(&self, source: &str) -> PathBuf {
-        self.path(&Place::failed_rejects(source))
-    }
-
-    /// Gold.
-    pub fn gold(&self) -> PathBuf {
-        self.path(&Place::gold())
-    }
-
-    /// What says that Gold passed its gate.
-    pub fn success(&self) -> PathBuf {
-        self.path(&Place::success())
-    }
-
-    /// The quality report.
-    pub fn report(&self) -> PathBuf {
-        self.path(&Place::report())
     }
 
     /// An object, by content.
@@ -288,7 +253,10 @@ mod tests {
             text(layout.failed_manifest("quality", None)),
             "/p/reports/_manifests/quality.failed.json"
         );
-        assert_eq!(text(layout.failed_rejects("taps")), "/p/processed/_rejects/taps.failed.csv");
+        assert_eq!(
+            text(layout.path(&Place::failed_rejects("taps"))),
+            "/p/processed/_rejects/taps.failed.csv"
+        );
         assert_eq!(layout.failed_files("extract", task).len(), 2);
         assert_eq!(layout.failed_files("preprocess", task).len(), 1);
         let hex = Digest::of_bytes(b"").to_string();

@@ -28,18 +28,22 @@ use std::time::Duration;
 pub use atomic::Owner;
 pub use clock::{Stopwatch, new_run_id};
 pub use commit::{Content, NewOutput, Outcome};
-pub use digest::{Digest, DigestError, Hashing};
-pub use error::{StoreError, is_disk_full};
-pub use keep::{InUse, Pruned};
-pub use layout::{Folder, Layout, Place, PlaceError, task_name};
-pub use lock::{Holder, Lock, LockError};
-pub use manifest::{
-    Column, ErrorFact, Ingredients, InputFact, MANIFEST_VERSION, Manifest, ManifestError, Output,
-    RunFacts, Status,
-};
-pub use memo::{FileStamp, Memo};
-pub use parsed::{Parsed, ParsedIndex, ParsedKey};
+pub use digest::Digest;
+pub use error::StoreError;
+pub use keep::InUse;
+#[cfg(test)]
+pub use layout::Folder;
+pub use layout::{Layout, Place};
+pub use lock::{Lock, LockError};
+pub use manifest::{Column, ErrorFact, Ingredients, InputFact, Manifest, Output};
+pub use memo::FileStamp;
+pub use parsed::{Parsed, ParsedKey};
 pub use staged::{MODE_PRIVATE, MODE_READ_ONLY, Scratch, Staged, StagedObject};
+
+use layout::task_name;
+use manifest::{ManifestError, Status};
+use memo::Memo;
+use parsed::ParsedIndex;
 
 /// The store of a project, for the folders of one as_of.
 #[derive(Debug)]

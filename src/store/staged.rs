@@ -151,11 +151,6 @@ impl Scratch {
     }
 
     /// Open for reading and writing.
-    pub const fn file(&self) -> &fs_err::File {
-        &self.file
-    }
-
-    /// Open for reading and writing.
     pub const fn file_mut(&mut self) -> &mut fs_err::File {
         &mut self.file
     }

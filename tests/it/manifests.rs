@@ -74,7 +74,7 @@ fn inputs_are_recorded_by_relative_path_and_hash() {
     let inputs = &project.view().manifest("extract.prints")["inputs"];
     let sha = sha256_hex(&project.read("data/raw/prints.json"));
     assert_eq!(inputs["prints.json"]["sha256"], sha);
-    assert_eq!(inputs.as_object().map(|inputs| inputs.len()), Some(1));
+    assert_eq!(inputs.as_object().map(serde_json::Map::len), Some(1));
     let root = project.root().to_string_lossy().into_owned();
     for task in TASKS {
         let text = project.view().manifest(task).to_string();

@@ -136,3 +136,37 @@ fn one_user_who_owns_every_row_stays_within_the_limit() {
     assert_within_the_limit(&project);
     assert_eq!(project.view().count("preprocess.prints", "rows_silver"), 400_000);
 }
+
+/// Prints of November, whose user and value prop depend on their number.
+fn write_prints(project: &Project, rows: i64, name: impl Fn(i64) -> (String, String)) {
+    let mut text = String::new();
+    for n in 0..rows {
+        let (user, prop) = name(n);
+        text += &Line::shown(&When::november(1 + n % 30), Some(0), &prop, &user).text;
+        text.push('\n');
+    }
+    project.write("data/raw/prints.json", text);
+}
+
+#[test]
+fn ids_of_the_greatest_length_stay_within_the_limit() {
+    let project = project();
+    write_prints(&project, 250_000, |n| {
+        (format!("{}{n:010}", "😀".repeat(90)), "point".to_owned())
+    });
+    assert_within_the_limit(&project);
+}
+
+#[test]
+fn value_props_without_number_stay_within_the_limit() {
+    let project = project();
+    write_prints(&project, 250_000, |n| (format!("u{}", n % 9_999), format!("v{n:099}")));
+    assert_within_the_limit(&project);
+}
+
+#[test]
+fn one_user_of_value_props_without_number_stays_within_the_limit() {
+    let project = project();
+    write_prints(&project, 250_000, |n| ("u".to_owned(), format!("v{n:099}")));
+    assert_within_the_limit(&project);
+}

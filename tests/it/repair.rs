@@ -34,9 +34,10 @@ fn each_published_file_is_repaired(damage: impl Fn(&Path)) {
     for path in good.keys() {
         damage(path);
         let name = path.display();
-        let status = project.mp(&["status", "--exit-code"]).fails(1);
+        project.mp(&["status", "--exit-code"]).fails(1);
+        let plan = project.mp(&["plan", "--exit-code"]).fails(1);
         let file = path.file_name().expect("a name").to_string_lossy().into_owned();
-        assert!(status.all().contains(&file), "{name}: status does not name it: {status}");
+        assert!(plan.stdout.contains(&file), "{name}: plan does not name it: {plan}");
         project.run_all();
         assert_eq!(published(&project), good, "after {name}");
     }
@@ -160,6 +161,8 @@ fn what_a_killed_run_left_behind_is_cleared_away() {
         std::thread::sleep(std::time::Duration::from_millis(wait_ms));
         child.kill().expect("SIGKILL");
         child.wait().expect("ended");
-        project.run_all();
+        project.mp(&["run", "--all"]).success();
     }
+    project.mp(&["run", "--all", "--force"]).success();
+    project.run_all();
 }

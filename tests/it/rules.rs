@@ -56,8 +56,12 @@ fn the_threshold_itself_still_passes() {
     with_rule(&world(1), "taps_have_prints", error(0.81)).1.fails(5);
     with_rule(&world(0), "payments_have_taps", error(0.4445)).1.fails(5);
     with_rule(&world(0), "payments_have_taps", error(0.4444)).1.success();
-    with_rule(&world(0), "gold_not_empty", error(9.0)).1.success();
-    with_rule(&world(0), "gold_not_empty", error(10.0)).1.fails(5);
+    with_rule(&world(0), "gold_not_empty", json!({"severity": "error", "threshold": 9}))
+        .1
+        .success();
+    with_rule(&world(0), "gold_not_empty", json!({"severity": "error", "threshold": 10}))
+        .1
+        .fails(5);
 }
 
 #[test]

@@ -37,8 +37,12 @@ fn its_data_pass_every_gate() {
     assert!(view.gold().column("clicked").contains(&"true"));
     let rate = view.report()["business_rules"]["taps_have_prints_rate"].as_f64();
     assert!(rate > Some(0.95), "taps follow prints");
-    let props: BTreeSet<String> =
-        view.silver(Source::Prints).column("value_prop_id").iter().map(|p| p.to_string()).collect();
+    let props: BTreeSet<String> = view
+        .silver(Source::Prints)
+        .column("value_prop_id")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let want = [
         "cellphone_recharge",
         "credits_consumer",
@@ -53,7 +57,7 @@ fn its_data_pass_every_gate() {
 
 #[test]
 fn dirty_data_have_bad_rows_of_each_code() {
-    let project = synth(&["--seed", "1", "--dirty", "0.4"]);
+    let project = synth(&["--seed", "1", "--dirty", "0.3"]);
     let project = project
         .with("processing.max_reject_rate", json!(1.0))
         .with("quality.enable_quality_checks", json!(false));

@@ -18,9 +18,10 @@ use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink};
 use crate::scheduler::{Options, Plan, RunSummary, Scheduler, TaskState, Verdict};
 use crate::store::{
-    Digest, Folder, Ingredients, InputFact, Layout, MODE_READ_ONLY, Manifest, Output, Place, Store,
+    Content, Digest, Folder, Ingredients, InputFact, Layout, MODE_READ_ONLY, Manifest, Output,
+    Place, Store,
 };
-use crate::task::{Content, NewOutput, Product, Runner, TaskContext, TaskError, Upstream};
+use crate::task::{NewOutput, Product, Runner, TaskContext, TaskError, Upstream};
 
 pub const SOURCES: [&str; 2] = ["prints", "taps"];
 
@@ -168,10 +169,18 @@ impl Project {
     pub fn run(&self, selectors: &[&str]) -> RunSummary {
         self.records.ran.lock().unwrap().clear();
         self.records.events.lock().unwrap().clear();
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "a path is not general enough"
+        )]
         self.scheduled(selectors, |scheduler| scheduler.run())
     }
 
     pub fn plan(&self, selectors: &[&str]) -> Plan {
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "a path is not general enough"
+        )]
         self.scheduled(selectors, |scheduler| scheduler.plan())
     }
 

@@ -158,7 +158,7 @@ impl Project {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn whatever_happened_the_next_run_is_right_and_the_one_after_does_nothing(

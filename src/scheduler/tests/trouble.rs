@@ -165,6 +165,52 @@ fn an_upstream_that_another_process_replaced_meanwhile_keeps_the_result_out() {
 }
 
 #[test]
+fn a_commit_that_was_cut_off_before_its_manifest_is_finished_by_the_next_run() {
+    for with_record in [false, true] {
+        let mut project = Project::carousel();
+        project.run(&[]);
+        let manifest = project.layout().manifest("features", None);
+        let before = fs_err::read(&manifest).unwrap();
+        project.settings.insert("features".to_owned(), 14);
+        project.run(&["features"]);
+        let after = project.read("features");
+        if !with_record {
+            let fingerprint = project.manifest("features").unwrap().fingerprint;
+            let results = project.layout().results_dir().join("features");
+            fs_err::remove_file(results.join(format!("{fingerprint}.json"))).unwrap();
+        }
+        fs_err::write(&manifest, before).unwrap();
+        let summary = project.run(&["features"]);
+        assert_eq!((summary.exit, summary.tasks[0].restored), (ExitCode::Success, with_record));
+        assert_eq!(project.read("features"), after);
+        assert!(project.run(&["features"]).is_up_to_date());
+    }
+}
+
+#[test]
+fn a_result_that_went_after_the_plan_is_not_read() {
+    let mut project = Project::carousel();
+    project.options.jobs = 1;
+    project.run(&[]);
+    project.settings.insert("preprocess".to_owned(), 4);
+    // While the first preprocess runs, the object that the second will read goes.
+    project.behaviour.insert("preprocess.prints".to_owned(), Behaviour::Meets(2));
+    let object = project.manifest("extract.taps").unwrap().outputs[0].sha256;
+    let summary = thread::scope(|scope| {
+        let running = scope.spawn(|| project.run(&["preprocess"]));
+        while project.records.running.lock().unwrap().is_empty() {
+            thread::sleep(Duration::from_millis(2));
+        }
+        fs_err::remove_file(project.layout().object(&object)).unwrap();
+        running.join().unwrap()
+    });
+    assert_eq!(summary.exit, ExitCode::Refused);
+    project.behaviour.clear();
+    assert_eq!(project.run(&[]).exit, ExitCode::Success);
+    assert!(project.run(&[]).is_up_to_date());
+}
+
+#[test]
 fn old_results_go_after_a_commit_and_the_live_ones_never() {
     let mut project = Project::carousel();
     project.keep = 2;
