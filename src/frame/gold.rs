@@ -2,7 +2,10 @@
 
 use polars::prelude::*;
 
-use super::{Strings, amount_of_cents, flags, instants, integers, numbers, utf8};
+use super::{
+    ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, Strings, amount_of_cents, flags, instants, integers,
+    numbers, utf8,
+};
 
 /// One print of the target window with what is known of its user and value prop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,7 @@ pub struct GoldFrame {
     taps: Vec<i64>,
     payments: Vec<i64>,
     amounts: Vec<f64>,
+    text_bytes: usize,
 }
 
 impl Default for GoldFrame {
@@ -48,14 +52,15 @@ impl Default for GoldFrame {
             taps: Vec::new(),
             payments: Vec::new(),
             amounts: Vec::new(),
+            text_bytes: 0,
         }
     }
 }
 
 impl GoldFrame {
-    /// Number of rows gathered.
-    pub fn len(&self) -> usize {
-        self.timestamps.len()
+    /// Whether the rows are a row group.
+    pub fn is_full(&self) -> bool {
+        self.timestamps.len() == ROW_GROUP_ROWS || self.text_bytes >= ROW_GROUP_TEXT_BYTES
     }
 
     /// Whether there is none.
@@ -66,6 +71,7 @@ impl GoldFrame {
     /// Adds the next row in user order.
     #[inline]
     pub fn push(&mut self, row: &GoldRow<'_>) {
+        self.text_bytes += row.user.len() + row.value_prop.len();
         self.timestamps.push(row.timestamp_us);
         self.users.push(&utf8(row.user));
         self.value_props.push(&utf8(row.value_prop));
@@ -78,7 +84,8 @@ impl GoldFrame {
 
     /// The rows so far as a frame; empty again.
     pub fn take(&mut self) -> PolarsResult<DataFrame> {
-        let rows = self.len();
+        let rows = self.timestamps.len();
+        self.text_bytes = 0;
         let columns = vec![
             instants("timestamp", std::mem::take(&mut self.timestamps)),
             self.users.take(),

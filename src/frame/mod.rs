@@ -17,6 +17,9 @@ use polars::prelude::*;
 
 /// Rows of a row group of every Parquet file; part of the bytes, so never a user's setting.
 pub const ROW_GROUP_ROWS: usize = 1 << 16;
+/// Bytes of ids after which a row group ends all the same: ids of 100 characters would make it
+/// many times as large as usual ones do.
+const ROW_GROUP_TEXT_BYTES: usize = 6 << 20;
 
 fn instants(name: &'static str, micros: Vec<i64>) -> Column {
     Int64Chunked::from_vec(name.into(), micros)

@@ -1,7 +1,7 @@
 //! Parquet, a row group at a time.
 //!
-//! The writer's settings are pinned here: same rows, same bytes. Row groups have exactly
-//! [`super::ROW_GROUP_ROWS`] rows but the last.
+//! The writer's settings are pinned here: same rows, same bytes. Whoever writes
+//! says where a row group ends: each frame is one.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,7 @@ impl<W: Write> TableWriter<W> {
 pub struct ParquetRows {
     path: PathBuf,
     at: usize,
+    row_group: usize,
     rows: usize,
     metadata: FileMetadataRef,
 }
@@ -60,7 +61,13 @@ impl ParquetRows {
         let file = fs_err::File::open(path)?.into_parts().0;
         let mut reader = ParquetReader::new(file);
         let metadata = reader.get_metadata()?.clone();
-        Ok(ParquetRows { path: path.to_owned(), at: 0, rows: metadata.num_rows, metadata })
+        Ok(ParquetRows {
+            path: path.to_owned(),
+            at: 0,
+            row_group: 0,
+            rows: metadata.num_rows,
+            metadata,
+        })
     }
 
     /// Number of rows in the whole file.
@@ -68,13 +75,16 @@ impl ParquetRows {
         self.rows as u64
     }
 
-    /// The next rows, at most a row group; `None` after the last. A file without rows gives one
-    /// empty frame, so that its columns are seen.
+    /// The next row group; `None` after the last. A file without rows gives one empty frame, so
+    /// that its columns are seen.
     pub fn next_frame(&mut self) -> PolarsResult<Option<DataFrame>> {
-        self.next_rows(ROW_GROUP_ROWS)
+        let rows = self.metadata.row_groups.get(self.row_group).map_or(0, |group| group.num_rows());
+        self.row_group += 1;
+        self.next_rows(rows.max(1))
     }
 
-    /// Like [`ParquetRows::next_frame`], at most `limit` rows.
+    /// The next rows, wherever row groups end, at most `limit`; not to be mixed with
+    /// [`ParquetRows::next_frame`].
     pub fn next_rows(&mut self, limit: usize) -> PolarsResult<Option<DataFrame>> {
         if self.at >= self.rows.max(1) {
             return Ok(None);

@@ -2,7 +2,10 @@
 
 use polars::prelude::*;
 
-use super::{Strings, amount_of_cents, flags, instants, integers, numbers, utf8};
+use super::{
+    ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, Strings, amount_of_cents, flags, instants, integers,
+    numbers, utf8,
+};
 use crate::contract::Measure;
 use crate::rows::RowRef;
 
@@ -108,6 +111,7 @@ pub struct SilverFrame {
     row_numbers: Vec<i64>,
     duplicates: Vec<bool>,
     scores: Vec<f64>,
+    text_bytes: usize,
 }
 
 impl SilverFrame {
@@ -120,12 +124,13 @@ impl SilverFrame {
             row_numbers: Vec::new(),
             duplicates: Vec::new(),
             scores: Vec::new(),
+            text_bytes: 0,
         }
     }
 
-    /// Number of rows gathered.
-    pub fn len(&self) -> usize {
-        self.row_numbers.len()
+    /// Whether the rows are a row group.
+    pub fn is_full(&self) -> bool {
+        self.row_numbers.len() == ROW_GROUP_ROWS || self.text_bytes >= ROW_GROUP_TEXT_BYTES
     }
 
     /// Whether there is none.
@@ -137,6 +142,7 @@ impl SilverFrame {
     #[inline]
     pub fn push(&mut self, row: &RowRef<'_>, source_file: &str) {
         self.events.push(row.timestamp_us, row.user, row.value_prop, row.measure);
+        self.text_bytes += row.user.len() + row.value_prop.len();
         self.source_files.push(source_file);
         self.row_numbers.push(row.row_number as i64);
         self.duplicates.push(row.duplicate);
@@ -145,7 +151,8 @@ impl SilverFrame {
 
     /// The rows so far as a frame; empty again.
     pub fn take(&mut self) -> PolarsResult<DataFrame> {
-        let rows = self.len();
+        let rows = self.row_numbers.len();
+        self.text_bytes = 0;
         let mut columns = self.events.take();
         columns.push(instants("processed_at", vec![self.processed_at_us; rows]));
         columns.push(self.source_files.take());

@@ -8,6 +8,7 @@
 mod block;
 mod cursor;
 mod file;
+mod interner;
 mod merge;
 mod order;
 mod ordered;
@@ -18,6 +19,7 @@ mod run;
 pub use block::{Block, BlockBuilder};
 pub use cursor::Cursor;
 pub use file::{RowsFile, RowsWriter};
+pub use interner::Interner;
 pub use merge::{Merge, merge_in_passes};
 pub use order::RowRef;
 pub use ordered::{Emitter, in_order};
@@ -47,7 +49,7 @@ impl Sizes {
     /// What the program uses.
     pub const NORMAL: Sizes = Sizes {
         run_rows: 1 << 19,
-        run_text_bytes: 16 << 20,
+        run_text_bytes: 12 << 20,
         block_rows: 4096,
         block_text_bytes: 128 << 10,
         part_rows: 1 << 20,

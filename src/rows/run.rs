@@ -3,46 +3,16 @@
 //! A [`Chunk`] is what one parser makes of one slab; a [`RunBuffer`] takes chunks in file order
 //! until it has the rows of a run, and is then written out sorted.
 
-use std::collections::HashMap;
 use std::io::Write;
-
-use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 use super::block::BlockBuilder;
 use super::file::RowsWriter;
+use super::interner::Interner;
 use super::order::{RowRef, hash_user};
 use super::{RowsError, Sizes};
 
-/// Value props by number.
-#[derive(Debug, Default)]
-struct Interned {
-    names: Vec<Box<[u8]>>,
-    codes: HashMap<Box<[u8]>, u32, Xxh3DefaultBuilder>,
-    last: u32,
-}
-
-impl Interned {
-    /// The number of a name, and whether it is new.
-    #[inline]
-    fn code(&mut self, name: &[u8]) -> (u32, bool) {
-        if self.names.get(self.last as usize).is_some_and(|last| **last == *name) {
-            return (self.last, false);
-        }
-        if let Some(&code) = self.codes.get(name) {
-            self.last = code;
-            return (code, false);
-        }
-        self.last = self.names.len() as u32;
-        self.names.push(name.into());
-        self.codes.insert(name.into(), self.last);
-        (self.last, true)
-    }
-
-    fn clear(&mut self) {
-        self.names.clear();
-        self.codes.clear();
-    }
-}
+/// More than the ids of one row have: 100 characters of up to 4 bytes, twice.
+const ROW_TEXT_BYTES: usize = 1024;
 
 /// Accepted rows in file order, column by column.
 #[derive(Debug, Default)]
@@ -52,7 +22,7 @@ pub struct Chunk {
     user_ends: Vec<u32>,
     timestamps_us: Vec<i64>,
     value_prop_of: Vec<u32>,
-    value_props: Interned,
+    value_props: Interner,
     measures: Vec<u64>,
     row_numbers: Vec<u64>,
     soft_issues: Vec<u8>,
@@ -74,7 +44,7 @@ impl Chunk {
         self.user_text.extend_from_slice(user.as_bytes());
         self.user_ends.push(self.user_text.len() as u32);
         self.timestamps_us.push(timestamp_us);
-        self.value_prop_of.push(self.value_props.code(value_prop.as_bytes()).0);
+        self.value_prop_of.push(self.value_props.number(value_prop.as_bytes()));
         self.measures.push(measure);
         self.row_numbers.push(row_number);
         self.soft_issues.push(soft_issues);
@@ -95,7 +65,7 @@ impl Chunk {
         (
             self.user(row),
             self.timestamps_us[row],
-            &self.value_props.names[self.value_prop_of[row] as usize],
+            self.value_props.name(self.value_prop_of[row]),
             self.measures[row],
         )
     }
@@ -107,14 +77,30 @@ impl Chunk {
 }
 
 /// Rows of one run, waiting to be sorted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RunBuffer {
     rows: Chunk,
-    text_bytes: usize,
     mapped: Vec<Option<u32>>,
 }
 
 impl RunBuffer {
+    /// An empty run. Room for all of it is set aside at once: it costs nothing until it is used,
+    /// while growing would for a moment take twice as much.
+    pub fn new(sizes: &Sizes) -> RunBuffer {
+        let rows = Chunk {
+            hashes: Vec::with_capacity(sizes.run_rows),
+            user_text: Vec::with_capacity(sizes.run_text_bytes + ROW_TEXT_BYTES),
+            user_ends: Vec::with_capacity(sizes.run_rows),
+            timestamps_us: Vec::with_capacity(sizes.run_rows),
+            value_prop_of: Vec::with_capacity(sizes.run_rows),
+            value_props: Interner::default(),
+            measures: Vec::with_capacity(sizes.run_rows),
+            row_numbers: Vec::with_capacity(sizes.run_rows),
+            soft_issues: Vec::with_capacity(sizes.run_rows),
+        };
+        RunBuffer { rows, mapped: Vec::new() }
+    }
+
     /// Takes rows of `chunk` from `start` on, adding `first_row_number` to their numbers, until
     /// the run is full. Returns the first row that was not taken.
     pub fn fill(
@@ -125,7 +111,7 @@ impl RunBuffer {
         sizes: &Sizes,
     ) -> usize {
         self.mapped.clear();
-        self.mapped.resize(chunk.value_props.names.len(), None);
+        self.mapped.resize(chunk.value_props.len(), None);
         for row in start..chunk.len() {
             if self.is_full(sizes) {
                 return row;
@@ -134,16 +120,9 @@ impl RunBuffer {
             self.rows.hashes.push(chunk.hashes[row]);
             self.rows.user_text.extend_from_slice(user);
             self.rows.user_ends.push(self.rows.user_text.len() as u32);
-            self.text_bytes += user.len();
-            let code = chunk.value_prop_of[row] as usize;
-            let code = *self.mapped[code].get_or_insert_with(|| {
-                let name = &chunk.value_props.names[code];
-                let (code, new) = self.rows.value_props.code(name);
-                if new {
-                    self.text_bytes += name.len();
-                }
-                code
-            });
+            let code = chunk.value_prop_of[row];
+            let code = *self.mapped[code as usize]
+                .get_or_insert_with(|| self.rows.value_props.number(chunk.value_props.name(code)));
             self.rows.value_prop_of.push(code);
             self.rows.timestamps_us.push(chunk.timestamps_us[row]);
             self.rows.measures.push(chunk.measures[row]);
@@ -155,7 +134,8 @@ impl RunBuffer {
 
     /// Whether the run has its rows.
     pub fn is_full(&self, sizes: &Sizes) -> bool {
-        self.rows.len() >= sizes.run_rows || self.text_bytes >= sizes.run_text_bytes
+        let text_bytes = self.rows.user_text.len() + self.rows.value_props.text_bytes();
+        self.rows.len() >= sizes.run_rows || text_bytes >= sizes.run_text_bytes
     }
 
     /// Whether it has no row.
@@ -194,7 +174,7 @@ impl RunBuffer {
             hash: rows.hashes[row],
             user: rows.user(row),
             timestamp_us: rows.timestamps_us[row],
-            value_prop: &rows.value_props.names[rows.value_prop_of[row] as usize],
+            value_prop: rows.value_props.name(rows.value_prop_of[row]),
             measure: rows.measures[row],
             file: 0,
             row_number: rows.row_numbers[row],
@@ -214,7 +194,6 @@ impl RunBuffer {
         rows.measures.clear();
         rows.row_numbers.clear();
         rows.soft_issues.clear();
-        self.text_bytes = 0;
     }
 }
 

@@ -14,7 +14,7 @@ use super::tables::Table;
 use super::window::{Counts, Window};
 use crate::contract::gold;
 use crate::exit_code::ExitCode;
-use crate::frame::{GoldFrame, GoldRow, ROW_GROUP_ROWS};
+use crate::frame::{GoldFrame, GoldRow};
 use crate::progress::Unit;
 use crate::record::Source;
 use crate::rows::{Emitter, HashRange, RowsFile, Sizes, in_order, split_by_hash};
@@ -157,7 +157,7 @@ impl Features<'_> {
                 context.progress.advance(rows, None, Unit::Rows);
                 batch.each(|row| {
                     frame.push(row);
-                    if frame.len() == ROW_GROUP_ROWS {
+                    if frame.is_full() {
                         table.write(&frame.take()?)?;
                     }
                     Ok::<(), TaskError>(())

@@ -79,7 +79,7 @@ pub(super) fn ingest(
     rejects: Staged,
 ) -> Result<Ingested, TaskError> {
     let reader = open(&file.path, job.share.memory_bytes)?;
-    let mut slabs = SlabReader::new(reader, job.sizes.slab_bytes);
+    let mut slabs = SlabReader::new(reader, job.share.slab_bytes(job.sizes));
     let header = match job.source {
         Source::Payments => Some(read_header(&mut slabs, file)?),
         Source::Prints | Source::Taps => None,
@@ -111,7 +111,7 @@ pub(super) fn ingest(
         let (runs_sender, runs) = sync_channel::<RunBuffer>(0);
         let (empty_sender, empty) = channel::<RunBuffer>();
         for _ in 0..job.share.run_buffers() {
-            let _ = empty_sender.send(RunBuffer::default());
+            let _ = empty_sender.send(RunBuffer::new(job.sizes));
         }
         let sizes = job.sizes;
         let sorter = scope.spawn(move || sort_runs(rows, &runs, &empty_sender, sizes));

@@ -37,6 +37,12 @@ impl Share {
         fit.clamp(2, 2 * self.threads + 2)
     }
 
+    /// How much text is parsed at a time.
+    pub fn slab_bytes(&self, sizes: &Sizes) -> usize {
+        let fit = (self.memory_bytes / 256) as usize;
+        sizes.slab_bytes.min(fit.max(256 << 10))
+    }
+
     /// How many runs may be in memory at once: one being filled, others being sorted.
     pub fn run_buffers(&self) -> usize {
         ((self.memory_bytes / 2 / RUN_BYTES) as usize).clamp(1, 3)

@@ -14,7 +14,7 @@ use super::tables::{Table, Written};
 use crate::as_of::AsOf;
 use crate::contract::{Bounds, silver};
 use crate::exit_code::ExitCode;
-use crate::frame::{ROW_GROUP_ROWS, SilverFrame, amount_of_cents};
+use crate::frame::{SilverFrame, amount_of_cents};
 use crate::progress::Unit;
 use crate::record::{Decimal, Source};
 use crate::rows::{
@@ -304,7 +304,7 @@ impl<'s> Sink<'s> {
         for index in 0..batch.rows.len() {
             let row = batch.rows.row(index);
             self.frame.push(&row, self.names[row.file as usize]);
-            if self.frame.len() == ROW_GROUP_ROWS {
+            if self.frame.is_full() {
                 self.table.write(&self.frame.take()?)?;
             }
         }

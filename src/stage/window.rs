@@ -2,9 +2,9 @@
 //!
 //! Holds the window and the day at hand, never a history. Dates are days since 1970-01-01.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use xxhash_rust::xxh3::Xxh3DefaultBuilder;
+use crate::rows::Interner;
 
 /// Events of one value prop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,9 +35,9 @@ impl Counts {
     }
 }
 
-#[derive(Debug, Default)]
+/// The counts of one value prop.
+#[derive(Debug, Default, Clone, Copy)]
 struct Slot {
-    value_prop: Vec<u8>,
     before: Counts,
     today: Counts,
 }
@@ -46,17 +46,15 @@ struct Slot {
 #[derive(Debug)]
 pub struct Window {
     lookback_days: i64,
+    /// The number of a value prop is that of its slot.
+    value_props: Interner,
     slots: Vec<Slot>,
-    /// Where a value prop's slot is, once there are more than are worth comparing.
-    index: HashMap<Vec<u8>, u32, Xxh3DefaultBuilder>,
     /// Slots with events today.
     touched: Vec<u32>,
     days: VecDeque<(i64, Vec<(u32, Counts)>)>,
     today: i64,
-    last: usize,
 }
 
-const COMPARED_SLOTS: usize = 16;
 /// Fewer slots than this are never worth clearing away.
 const MANY_SLOTS: usize = 4096;
 
@@ -65,12 +63,11 @@ impl Window {
     pub fn new(lookback_days: u32) -> Window {
         Window {
             lookback_days: lookback_days.into(),
+            value_props: Interner::default(),
             slots: Vec::new(),
-            index: HashMap::default(),
             touched: Vec::new(),
             days: VecDeque::new(),
             today: i64::MIN,
-            last: 0,
         }
     }
 
@@ -119,26 +116,9 @@ impl Window {
 
     #[inline]
     fn slot(&mut self, value_prop: &[u8]) -> usize {
-        if self.slots.get(self.last).is_some_and(|slot| slot.value_prop == value_prop) {
-            return self.last;
-        }
-        self.last = self.find_slot(value_prop);
-        self.last
-    }
-
-    fn find_slot(&mut self, value_prop: &[u8]) -> usize {
-        let compared = self.slots.len().min(COMPARED_SLOTS);
-        let is_it = |slot: &Slot| slot.value_prop == value_prop;
-        if let Some(slot) = self.slots[..compared].iter().position(is_it) {
-            return slot;
-        }
-        if let Some(&slot) = self.index.get(value_prop) {
-            return slot as usize;
-        }
-        let slot = self.slots.len();
-        self.slots.push(Slot { value_prop: value_prop.to_vec(), ..Slot::default() });
-        if slot >= COMPARED_SLOTS {
-            self.index.insert(value_prop.to_vec(), slot as u32);
+        let slot = self.value_props.number(value_prop) as usize;
+        if slot == self.slots.len() {
+            self.slots.push(Slot::default());
         }
         slot
     }
@@ -178,22 +158,12 @@ impl Window {
             return;
         }
         let mut moved = vec![0; self.slots.len()];
-        let mut kept = Vec::with_capacity(live);
-        for (from, slot) in std::mem::take(&mut self.slots).into_iter().enumerate() {
-            if is_live(&slot) {
-                moved[from] = kept.len() as u32;
-                kept.push(slot);
-            }
+        let (mut value_props, mut kept) = (Interner::default(), Vec::with_capacity(live));
+        for (from, slot) in self.slots.iter().enumerate().filter(|(_, slot)| is_live(slot)) {
+            moved[from] = value_props.number(self.value_props.name(from as u32));
+            kept.push(*slot);
         }
-        self.slots = kept;
-        self.last = 0;
-        self.index = self
-            .slots
-            .iter()
-            .enumerate()
-            .skip(COMPARED_SLOTS)
-            .map(|(slot, content)| (content.value_prop.clone(), slot as u32))
-            .collect();
+        (self.value_props, self.slots) = (value_props, kept);
         for (_, day) in &mut self.days {
             day.iter_mut().for_each(|(slot, _)| *slot = moved[*slot as usize]);
         }

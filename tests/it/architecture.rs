@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may use whom. A module not named here may use nothing of ours; `exit_code` and `as_of` are
 /// for everyone.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("main", &["cli", "error", "observe"]),
     ("lib", &[]),
     (
@@ -26,6 +26,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "rows",
             "task",
             "progress",
+            "allocator",
         ],
     ),
     ("error", &["config", "dag", "scheduler", "stage", "store", "synth", "task", "frame"]),
@@ -47,6 +48,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("task", &["dag", "store", "progress"]),
     ("progress", &[]),
     ("record", &[]),
+    ("allocator", &[]),
     ("contract", &[]),
     ("settings", &[]),
 ];

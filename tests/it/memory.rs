@@ -170,3 +170,10 @@ fn one_user_of_value_props_without_number_stays_within_the_limit() {
     write_prints(&project, 250_000, |n| ("u".to_owned(), format!("v{n:099}")));
     assert_within_the_limit(&project);
 }
+
+#[test]
+fn many_threads_stay_within_the_limit() {
+    let project = project().with("processing.n_workers", json!(32));
+    write_prints(&project, 600_000, |n| ((n * 7_919 % 100_003).to_string(), "point".to_owned()));
+    assert_within_the_limit(&project);
+}

@@ -78,7 +78,7 @@ fn more_rejects_than_the_limit_fail_the_extract_of_their_source_alone() {
     lines.extend([Line::bad("{"), Line::bad("["), Line::bad("nope")]);
     let mut project = project(lines);
     let outcome = project.mp(&["run", "--all"]).fails(4);
-    outcome.says(&["prints", "0.02", "json.malformed"]);
+    outcome.says(&["prints", "3.00 %", "2.00 %", "json.malformed 3"]);
     let view = project.view();
     assert!(view.manifest_path("preprocess.taps").exists(), "others go on");
     assert!(view.failed_manifest_path("extract.prints").exists());
