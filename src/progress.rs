@@ -61,7 +61,14 @@ pub enum Event<'a> {
     /// A task was stopped, or never began, because the run was stopped.
     Cancelled { task: &'a str },
     /// The run is over.
-    AllDone { done: usize, up_to_date: usize, failed: usize, blocked: usize, seconds: f64 },
+    AllDone {
+        done: usize,
+        up_to_date: usize,
+        failed: usize,
+        blocked: usize,
+        stopped: usize,
+        seconds: f64,
+    },
 }
 
 /// Listens to a run; called from several threads.

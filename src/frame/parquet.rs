@@ -78,9 +78,10 @@ impl ParquetRows {
     /// The next row group; `None` after the last. A file without rows gives one empty frame, so
     /// that its columns are seen.
     pub fn next_frame(&mut self) -> PolarsResult<Option<DataFrame>> {
-        let rows = self.metadata.row_groups.get(self.row_group).map_or(0, |group| group.num_rows());
+        let row_group = self.metadata.row_groups.get(self.row_group);
+        let rows = if let Some(row_group) = row_group { row_group.num_rows() } else { 1 };
         self.row_group += 1;
-        self.next_rows(rows.max(1))
+        self.next_rows(rows)
     }
 
     /// The next rows, wherever row groups end, at most `limit`; not to be mixed with

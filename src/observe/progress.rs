@@ -139,16 +139,17 @@ impl Display {
                 self.end(task, &line);
                 tracing::warn!(target: TARGET, task, "{line}");
             }
-            Event::AllDone { done, up_to_date, failed, blocked, seconds } => {
+            Event::AllDone { done, up_to_date, failed, blocked, stopped, seconds } => {
                 let counts = [
                     (done, "done"),
                     (up_to_date, "up to date"),
                     (failed, "failed"),
                     (blocked, "blocked"),
+                    (stopped, "stopped"),
                 ];
                 let line = lines::all_done(&counts, seconds);
                 self.line(&line);
-                tracing::info!(target: TARGET, done, up_to_date, failed, blocked, seconds, "{line}");
+                tracing::info!(target: TARGET, done, up_to_date, failed, blocked, stopped, seconds, "{line}");
             }
         }
     }

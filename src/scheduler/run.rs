@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -144,6 +145,9 @@ impl Run {
         {
             warn("old results could not be removed", error);
         }
+        if let Err(error) = scheduler.sweep_up() {
+            warn("what a killed run left could not be removed", error);
+        }
         if let Err(error) = scheduler.store.memo().save() {
             warn("the memo of file facts could not be saved", error);
         }
@@ -204,9 +208,22 @@ impl Scheduler<'_> {
             up_to_date: summary.count(TaskState::UpToDate),
             failed: summary.count(TaskState::Failed),
             blocked: summary.count(TaskState::Blocked),
+            stopped: summary.count(TaskState::Cancelled),
             seconds: summary.seconds,
         });
         summary
+    }
+
+    /// Removes what killed runs left, of whatever task: whoever takes a lock does so.
+    fn sweep_up(&self) -> Result<(), StoreError> {
+        if self.store.has_leftovers()? {
+            for task in self.graph.tasks() {
+                let (stage, source) = (task.stage(), task.source());
+                // A holder is alive, and what is there is its own.
+                let _ = self.store.lock(stage, source, Duration::ZERO, self.cancel, &mut |_| {});
+            }
+        }
+        Ok(())
     }
 
     /// One worker: takes the next task until there is none.

@@ -7,6 +7,8 @@ use crate::settings::Resources;
 
 /// What the program itself, its code and its libraries take.
 const BASE_BYTES: u64 = 32 << 20;
+/// A thread at work: what it reads, what it makes of it, what the allocator keeps for it.
+const THREAD_BYTES: u64 = 24 << 20;
 /// A cursor in a merge: a decoded block of full size and its packed bytes.
 const CURSOR_BYTES: u64 = 384 << 10;
 /// A slab of text on its way: the text, and the rows made of it.
@@ -28,7 +30,9 @@ impl Share {
     pub fn of(resources: &Resources, concurrency: usize) -> Share {
         let tasks = concurrency.max(1) as u64;
         let memory_bytes = resources.memory_bytes.saturating_sub(BASE_BYTES) / tasks;
-        Share { threads: resources.threads.max(1), memory_bytes }
+        let fit = (memory_bytes / THREAD_BYTES).max(1);
+        let threads = resources.threads.min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1);
+        Share { threads, memory_bytes }
     }
 
     /// How many slabs may be on their way at once.

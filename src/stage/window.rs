@@ -3,11 +3,13 @@
 //! Holds the window and the day at hand, never a history. Dates are days since 1970-01-01.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use crate::rows::Interner;
 
-/// Events of one value prop.
+/// Events of one value prop. Packed, for there may be very many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(Rust, packed(8))]
 pub struct Counts {
     /// How often it was shown.
     pub prints: u64,
@@ -36,10 +38,11 @@ impl Counts {
 }
 
 /// The counts of one value prop.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Slot {
     before: Counts,
-    today: Counts,
+    /// Where in `today` its events of the day at hand are.
+    today: Option<NonZeroU32>,
 }
 
 /// The window of one user after the other.
@@ -49,10 +52,10 @@ pub struct Window {
     /// The number of a value prop is that of its slot.
     value_props: Interner,
     slots: Vec<Slot>,
-    /// Slots with events today.
-    touched: Vec<u32>,
+    /// Slots with events on the day at hand; a slot names its place here plus one.
+    today: Vec<(u32, Counts)>,
     days: VecDeque<(i64, Vec<(u32, Counts)>)>,
-    today: i64,
+    day: i64,
 }
 
 /// Fewer slots than this are never worth clearing away.
@@ -65,9 +68,9 @@ impl Window {
             lookback_days: lookback_days.into(),
             value_props: Interner::default(),
             slots: Vec::new(),
-            touched: Vec::new(),
+            today: Vec::new(),
             days: VecDeque::new(),
-            today: i64::MIN,
+            day: i64::MIN,
         }
     }
 
@@ -82,7 +85,7 @@ impl Window {
     /// the window is dropped. Days of a user must ascend.
     pub fn begin_day(&mut self, day: i64) {
         self.end_day();
-        self.today = day;
+        self.day = day;
         let first = day - self.lookback_days;
         while self.days.front().is_some_and(|(oldest, _)| *oldest < first) {
             self.drop_oldest_day();
@@ -94,17 +97,22 @@ impl Window {
     #[inline]
     pub fn today(&mut self, value_prop: &[u8]) -> &mut Counts {
         let slot = self.slot(value_prop);
-        if self.slots[slot].today == Counts::default() {
-            self.touched.push(slot as u32);
-        }
-        &mut self.slots[slot].today
+        let at = match self.slots[slot].today {
+            Some(at) => at.get() as usize - 1,
+            None => {
+                self.today.push((slot as u32, Counts::default()));
+                self.slots[slot].today = NonZeroU32::new(self.today.len() as u32);
+                self.today.len() - 1
+            }
+        };
+        &mut self.today[at].1
     }
 
     /// Whether the value prop was tapped on the day at hand, as far as it is counted.
     #[inline]
     pub fn is_tapped_today(&mut self, value_prop: &[u8]) -> bool {
         let slot = self.slot(value_prop);
-        self.slots[slot].today.taps > 0
+        self.slots[slot].today.is_some_and(|at| self.today[at.get() as usize - 1].1.taps > 0)
     }
 
     /// The value prop's counts of the window before the day at hand.
@@ -118,25 +126,23 @@ impl Window {
     fn slot(&mut self, value_prop: &[u8]) -> usize {
         let slot = self.value_props.number(value_prop) as usize;
         if slot == self.slots.len() {
-            self.slots.push(Slot::default());
+            self.slots.push(Slot { before: Counts::default(), today: None });
         }
         slot
     }
 
     fn end_day(&mut self) {
-        if self.touched.is_empty() {
+        if self.today.is_empty() {
             return;
         }
-        let mut day = Vec::with_capacity(self.touched.len());
-        for slot in self.touched.drain(..) {
-            let counts = &mut self.slots[slot as usize];
-            let today = std::mem::take(&mut counts.today);
-            if today != Counts::default() {
-                counts.before.add(&today);
-                day.push((slot, today));
-            }
+        for (slot, counts) in &self.today {
+            let slot = &mut self.slots[*slot as usize];
+            slot.before.add(counts);
+            slot.today = None;
         }
-        self.days.push_back((self.today, day));
+        // A copy of just its size: it stays as long as the window.
+        self.days.push_back((self.day, self.today.as_slice().to_vec()));
+        self.today.clear();
     }
 
     fn drop_oldest_day(&mut self) -> bool {

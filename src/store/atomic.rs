@@ -43,6 +43,21 @@ impl Owner {
         folder.join(self.name())
     }
 
+    /// Is there a temporary file of any owner in a folder?
+    pub(super) fn any_left(folder: &Path) -> io::Result<bool> {
+        let entries = match fs_err::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            entries => entries?,
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".tmp")) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Removes what this owner left in a folder; the caller holds its lock.
     pub(super) fn sweep(&self, folder: &Path) -> io::Result<()> {
         let entries = match fs_err::read_dir(folder) {

@@ -19,6 +19,8 @@ use super::error::StoreError;
 use crate::exit_code::ExitCode;
 
 const POLL: Duration = Duration::from_millis(50);
+/// A holder has signed by then, or never will.
+const SIGNED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Who holds a lock, as far as its file tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +109,9 @@ impl Lock {
             if cancel.load(Ordering::Relaxed) {
                 return Err(LockError::Cancelled { path: path.to_owned() });
             }
-            let left = timeout.saturating_sub(began.elapsed());
+            // Whoever cannot wait still wants to know for whom.
+            let patience = if holder.is_some() { timeout } else { timeout.max(SIGNED_WITHIN) };
+            let left = patience.saturating_sub(began.elapsed());
             if left.is_zero() {
                 return Err(LockError::Held { path: path.to_owned(), holder });
             }
@@ -140,9 +144,9 @@ fn sign(file: &mut fs_err::File) -> io::Result<()> {
     let holder =
         Holder { pid: std::process::id(), host: clock::host(), since: Moment::now().text() };
     let text = serde_json::to_string(&holder)? + "\n";
-    file.set_len(0)?;
     file.rewind()?;
-    file.write_all(text.as_bytes())
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 #[cfg(test)]

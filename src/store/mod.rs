@@ -142,6 +142,17 @@ impl Store {
         Ok(lock)
     }
 
+    /// Did anybody leave a temporary file, or is anybody writing one? Whoever is gone left them for
+    /// the next taker of its lock.
+    pub fn has_leftovers(&self) -> Result<bool, StoreError> {
+        for folder in self.layout.written_folders() {
+            if Owner::any_left(&folder)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// A new result file, hashed as it is written.
     pub fn stage(&self, owner: &Owner, mode: u32) -> Result<Staged, StoreError> {
         Staged::create(&self.layout.tmp_dir(), owner, mode)

@@ -50,7 +50,17 @@ fn a_run_without_a_terminal_is_a_list_of_lines() {
             },
         ),
         (9, Event::Blocked { task: "features", by: "extract.payments" }),
-        (9, Event::AllDone { done: 1, up_to_date: 1, failed: 1, blocked: 1, seconds: 9.5 }),
+        (
+            9,
+            Event::AllDone {
+                done: 1,
+                up_to_date: 1,
+                failed: 1,
+                blocked: 1,
+                stopped: 1,
+                seconds: 9.5,
+            },
+        ),
     ];
     assert_eq!(
         printed(Mode::Lines, &events),
@@ -63,7 +73,7 @@ fn a_run_without_a_terminal_is_a_list_of_lines() {
          ⚠️  preprocess.prints: 12 rows are not yet\n\
          ❌ failed: extract.payments: no file\n   hint: make one\n\
          🚧 blocked: features by extract.payments\n\
-         🏁 1 done, 1 up to date, 1 failed, 1 blocked (duration: 9.50s)\n"
+         🏁 1 done, 1 up to date, 1 failed, 1 blocked, 1 stopped (duration: 9.50s)\n"
     );
     assert_eq!(
         printed(Mode::Quiet, &events),
