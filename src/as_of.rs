@@ -3,7 +3,7 @@
 //! Parses what a user gives and names folders by it. Does not know the clock, the
 //! configuration or any row; whoever has no other value asks [`AsOf::end_of_day`].
 
-use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, SecondsFormat, Utc};
 
 /// An instant, in microseconds, together with the words in which it was given.
 ///
@@ -15,31 +15,48 @@ pub struct AsOf {
     date: Option<NaiveDate>,
 }
 
-/// The text is neither a date nor an RFC 3339 timestamp.
+/// The text is no logical time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither a date (2020-11-30) nor an RFC 3339 timestamp (2020-12-01T00:00:00Z)")]
-pub struct AsOfError(String);
+pub enum AsOfError {
+    /// Neither a date nor an RFC 3339 timestamp.
+    #[error(
+        "`{0}` is neither a date (2020-11-30) nor an RFC 3339 timestamp (2020-12-01T00:00:00Z)"
+    )]
+    Shape(String),
+    /// The instant, or the date as written, has a year that rows cannot have.
+    #[error("`{0}` is not {RANGE}", RANGE = AsOf::RANGE)]
+    Range(String),
+}
 
 impl AsOf {
+    /// What may be given, in words: the instant in UTC has a year of four digits, and not 0000.
+    pub const RANGE: &str =
+        "a date from 0001-01-01 to 9999-12-30 or an instant from 0001-01-01T00:00:00Z to \
+         9999-12-31T23:59:59.999999Z";
+
     /// Reads a date or an RFC 3339 timestamp with its offset; digits beyond microseconds are cut.
     pub fn parse(text: &str) -> Result<AsOf, AsOfError> {
         let text = text.trim();
-        let wrong = || AsOfError(text.to_owned());
+        let wrong = || AsOfError::Shape(text.to_owned());
+        let out = || AsOfError::Range(text.to_owned());
         if text.len() == 10 {
             let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| wrong())?;
-            let mut as_of = AsOf::end_of_day(date).ok_or_else(wrong)?;
-            as_of.given = text.to_owned();
-            return Ok(as_of);
+            return AsOf::end_of_day(date).ok_or_else(out);
         }
-        let instant = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
-        let instant = DateTime::from_timestamp_micros(instant.timestamp_micros());
-        Ok(AsOf { instant: instant.ok_or_else(wrong)?, given: text.to_owned(), date: None })
+        let written = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
+        let instant = DateTime::from_timestamp_micros(written.timestamp_micros());
+        let instant = instant.filter(|utc| is_in_range(written.year()) && is_in_range(utc.year()));
+        Ok(AsOf { instant: instant.ok_or_else(out)?, given: text.to_owned(), date: None })
     }
 
-    /// The end of a day, D+1 00:00 UTC; `None` outside the calendar.
+    /// The end of a day, D+1 00:00 UTC; `None` outside [`AsOf::RANGE`].
     pub fn end_of_day(date: NaiveDate) -> Option<AsOf> {
         let instant = date.checked_add_days(Days::new(1))?.and_hms_opt(0, 0, 0)?.and_utc();
-        Some(AsOf { instant, given: date.to_string(), date: Some(date) })
+        (is_in_range(date.year()) && is_in_range(instant.year())).then(|| AsOf {
+            instant,
+            given: date.to_string(),
+            date: Some(date),
+        })
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -61,7 +78,11 @@ impl AsOf {
     }
 }
 
-/// RFC 3339 in UTC; a fraction only when there is one.
+fn is_in_range(year: i32) -> bool {
+    (1..=9999).contains(&year)
+}
+
+/// RFC 3339 in UTC, its year of four digits; a fraction only when there is one.
 impl std::fmt::Display for AsOf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
@@ -85,7 +106,37 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for text in ["", "yesterday", "2020-11-31", "2020-11-30T10:00:00", "20201130"] {
-            assert!(AsOf::parse(text).is_err(), "{text}");
+            let error = AsOf::parse(text).unwrap_err();
+            assert!(matches!(error, AsOfError::Shape(_)), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn the_year_of_the_instant_has_four_digits_and_is_not_0000() {
+        for (text, instant) in [
+            ("0001-01-01", "0001-01-02T00:00:00Z"),
+            ("9999-12-30", "9999-12-31T00:00:00Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("0001-01-01T01:00:00+01:00", "0001-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(AsOf::parse(text).unwrap().to_string(), instant);
+        }
+        for text in [
+            "0000-01-01",
+            "0000-12-31",
+            "9999-12-31",
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+00:01",
+            "0000-12-31T23:59:59-01:00",
+            "9999-12-31T23:59:60Z",
+            "9999-12-31T23:59:59-00:01",
+            "-001-01-01",
+        ] {
+            let error = AsOf::parse(text).unwrap_err();
+            assert!(matches!(error, AsOfError::Range(_)), "{text}: {error}");
+            assert!(error.to_string().contains("is not a date from 0001-01-01 to 9999-12-30"));
+        }
+        assert_eq!(AsOf::end_of_day(NaiveDate::MAX), None);
     }
 }

@@ -87,7 +87,16 @@ fn shown(cell: &str) -> String {
 pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<ExitCode, Error> {
     let project = Project::load(global)?;
     let layout = project.store.layout();
+    if global.dry_run {
+        let path = args.artifact.path(layout);
+        output::text(&format!("would write {} as {}\n", path.display(), args.csv.display()))?;
+        return Ok(ExitCode::Success);
+    }
     if args.csv == Path::new("-") {
+        if global.json {
+            let text = "`--csv -` prints CSV on stdout, where `--json` prints its document";
+            return Err(Error::with_hint(ExitCode::Usage, text, "name a file, or leave one out"));
+        }
         write_rows(args.artifact, layout, io::stdout().lock())?;
         return Ok(ExitCode::Success);
     }

@@ -156,7 +156,14 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to stdout and are no failure. A closed stream is no news.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
+            if !error.use_stderr() {
+                return ExitCode::Success;
+            }
+            let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+            if arguments.iter().any(|argument| argument == "--json") {
+                output::usage_error(&command_among(&arguments), &error.to_string());
+            }
+            return ExitCode::Usage;
         }
     };
     let (json, command) = (cli.global.json, cli.command.name());
@@ -167,6 +174,15 @@ pub fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// The command that somebody meant, for the schema of the document that says it went wrong.
+fn command_among(arguments: &[std::ffi::OsString]) -> String {
+    let commands = Cli::command();
+    let known = commands.get_subcommands().map(clap::Command::get_name);
+    let known: Vec<&str> = known.collect();
+    let given = arguments.iter().filter_map(|argument| argument.to_str());
+    given.into_iter().find(|name| known.contains(name)).unwrap_or("mp").to_owned()
 }
 
 fn execute(cli: Cli) -> Result<ExitCode, Error> {

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::exit_code::ExitCode;
 
 /// Prints a result.
 pub(super) fn text(text: &str) -> Result<(), Error> {
@@ -29,6 +30,17 @@ pub(super) fn document(command: &str, value: Value) -> Result<(), Error> {
         document.extend(value);
     }
     text(&(serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"))
+}
+
+/// A document of arguments that make no sense; the words for people are on stderr already.
+pub(super) fn usage_error(command: &str, message: &str) {
+    let facts = json!({ "error": {
+        "message": message.trim_end(),
+        "hint": null,
+        "exit_code": ExitCode::Usage.code(),
+    }});
+    // Nobody is left to be told.
+    let _ = document(command, facts);
 }
 
 /// The error with its hint on stderr; with `--json` a document of it on stdout too, whose only

@@ -89,7 +89,7 @@ impl Project {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Spec::built_in()?,
             Err(error) => return Err(Error::new(ExitCode::Usage, error.to_string())),
         };
-        Ok(Graph::from_spec(&spec, &Stages::NAMES, &Source::ALL.map(Source::name))?)
+        Ok(Graph::from_spec(&spec, &Stages::FORMS, &Source::ALL.map(Source::name))?)
     }
 
     /// The stages with their settings.

@@ -57,6 +57,11 @@ pub(super) fn synth(global: &Global, args: &SynthArgs) -> Result<ExitCode, Error
         force: global.force,
         ..SynthOptions::new(args.out.clone(), args.prints)
     };
+    if global.dry_run {
+        let text = format!("would write three files into {}\n", args.out.display());
+        output::text(&text)?;
+        return Ok(ExitCode::Success);
+    }
     let shown = std::io::stderr().is_terminal() && global.quiet == 0;
     let bar = if shown { indicatif::ProgressBar::new(0) } else { indicatif::ProgressBar::hidden() };
     let summary = generate(&options, &mut |done, total| {

@@ -45,7 +45,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// `None` where there is no problem.
-    pub(super) fn of(problems: Vec<Problem>) -> Option<ConfigError> {
+    pub fn of(problems: Vec<Problem>) -> Option<ConfigError> {
         (!problems.is_empty()).then_some(ConfigError { problems })
     }
 

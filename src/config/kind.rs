@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::decimal::{self, Size};
 use super::paths;
-use super::yaml::{Body, Node, Number};
-use crate::as_of::AsOf;
+use super::yaml::{self, Body, Node, Number};
+use crate::as_of::{AsOf, AsOfError};
 
 /// The values that a key may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +92,13 @@ impl Kind {
             (Kind::Globs, Body::List(items)) if !items.is_empty() => {
                 Some(items.iter().map(glob_item).collect::<Result<Value, String>>()?)
             }
-            (Kind::AsOf, Body::Text(text)) => {
-                AsOf::parse(text).ok().map(|as_of| json!(as_of.as_given()))
-            }
+            (Kind::AsOf, Body::Text(text)) => match AsOf::parse(text) {
+                Ok(as_of) => Some(json!(as_of.as_given())),
+                Err(AsOfError::Range(_)) => {
+                    return Err(format!("must be {}, not {}", AsOf::RANGE, body.shown()));
+                }
+                Err(AsOfError::Shape(_)) => None,
+            },
             (Kind::Bool, Body::Bool(value)) => Some(json!(value)),
             (Kind::Integer { min, max }, Body::Number(Number { integer: Some(value), .. })) => {
                 u64::try_from(*value).ok().filter(|n| (min..=max).contains(n)).map(|n| json!(n))
@@ -111,7 +115,21 @@ impl Kind {
             }
             _ => None,
         };
-        valid.ok_or_else(|| format!("must be {}, not {}", self.allowed(), body.shown()))
+        valid.ok_or_else(|| match body {
+            Body::Text(text) if self.would_take(text) => {
+                let (allowed, shown) = (self.allowed(), body.shown());
+                format!("must be {allowed}, not the text {shown}; drop the quotes")
+            }
+            _ => format!("must be {}, not {}", self.allowed(), body.shown()),
+        })
+    }
+
+    /// Whether a text that is no valid value would be one without its quotes.
+    fn would_take(self, text: &str) -> bool {
+        yaml::read(text).is_ok_and(|node| match node.body {
+            Body::Text(_) | Body::Null => false,
+            body => self.check(&body).is_ok(),
+        })
     }
 }
 

@@ -29,6 +29,7 @@ mod yaml;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -67,6 +68,14 @@ pub struct Loaded {
     /// The configuration files that were read, in order.
     pub layers: Vec<PathBuf>,
     values: BTreeMap<&'static str, serde_json::Value>,
+}
+
+impl Loaded {
+    /// Something that turned out to be wrong with a valid value, named at the place that gave it.
+    pub fn problem(&self, key: &str, text: impl fmt::Display) -> Problem {
+        let origin = self.origins.get(key).unwrap_or(&Origin::Default);
+        Problem::at(origin, Some(key), format!("`{key}`: {text}"))
+    }
 }
 
 /// Reads all layers; `today` is the current UTC date, used where no as_of is given.
@@ -108,5 +117,6 @@ fn find(file: &Path, project: &Path) -> PathBuf {
 /// How messages name a file: below the project folder where it lies there.
 fn shown(file: &Path, project: &Path) -> String {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    absolute.strip_prefix(project).unwrap_or(file).display().to_string()
+    let below = absolute.strip_prefix(project).ok().filter(|below| !below.as_os_str().is_empty());
+    below.unwrap_or(file).display().to_string()
 }

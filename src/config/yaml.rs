@@ -69,6 +69,7 @@ impl Body {
                 let cut: String = text.chars().take(120).collect();
                 format!("`{}`", cut.escape_debug())
             }
+            Body::List(items) if items.is_empty() => "an empty list".to_owned(),
             Body::List(_) => "a list".to_owned(),
             Body::Map(_) => "a map".to_owned(),
         }

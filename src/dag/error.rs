@@ -21,6 +21,12 @@ pub enum DagError {
     /// A name in the file is there twice.
     #[error("`{file}` line {line}: {what} `{name}` is there twice")]
     Duplicate { file: String, line: usize, what: &'static str, name: String },
+    /// There is nothing to run.
+    #[error("`{file}` line {line}: there is no stage in `stages`")]
+    Empty { file: String, line: usize },
+    /// A stage that cannot run as it stands there.
+    #[error("`{file}` line {line}: the stage `{stage}` {fault}")]
+    Form { file: String, line: usize, stage: String, fault: String, hint: String },
     /// Stages that wait for each other.
     #[error("`{file}` line {line}: stages need each other in a circle: {cycle}")]
     Cycle { file: String, line: usize, cycle: String },
@@ -38,8 +44,13 @@ impl DagError {
     /// What to do next, where that is clear.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            DagError::Unknown { hint, .. } | DagError::Selector { hint, .. } => Some(hint),
-            DagError::Syntax { .. } | DagError::Duplicate { .. } | DagError::Cycle { .. } => None,
+            DagError::Unknown { hint, .. }
+            | DagError::Form { hint, .. }
+            | DagError::Selector { hint, .. } => Some(hint),
+            DagError::Syntax { .. }
+            | DagError::Duplicate { .. }
+            | DagError::Empty { .. }
+            | DagError::Cycle { .. } => None,
         }
     }
 }

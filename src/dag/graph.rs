@@ -11,6 +11,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Dfs, Reversed};
 
 use super::error::{DagError, suggest};
+use super::form::{StageForm, check_forms};
 use super::spec::{Each, Spec, StageSpec};
 use super::task_id::TaskId;
 
@@ -31,11 +32,12 @@ impl Graph {
     /// Resolves a graph file's names against the stages that exist and the sources.
     pub fn from_spec(
         spec: &Spec,
-        known_stages: &[&str],
+        forms: &[StageForm<'_>],
         sources: &[&str],
     ) -> Result<Graph, DagError> {
-        check_names(spec, known_stages)?;
+        check_names(spec, forms)?;
         check_cycles(spec)?;
+        check_forms(spec, forms)?;
         let mut graph = DiGraph::new();
         let mut index = BTreeMap::new();
         for stage in &spec.stages {
@@ -118,7 +120,7 @@ fn tasks_of(stage: &StageSpec, sources: &[&str]) -> Result<Vec<TaskId>, DagError
     }
 }
 
-fn check_names(spec: &Spec, known_stages: &[&str]) -> Result<(), DagError> {
+fn check_names(spec: &Spec, forms: &[StageForm<'_>]) -> Result<(), DagError> {
     let unknown = |line, what, name: &str, place: String, hint| DagError::Unknown {
         file: spec.file.clone(),
         line,
@@ -128,8 +130,8 @@ fn check_names(spec: &Spec, known_stages: &[&str]) -> Result<(), DagError> {
         hint,
     };
     for stage in &spec.stages {
-        if !known_stages.contains(&stage.name.as_str()) {
-            let hint = suggest(&stage.name, known_stages.iter().copied());
+        if !forms.iter().any(|form| form.name == stage.name) {
+            let hint = suggest(&stage.name, forms.iter().map(|form| form.name));
             return Err(unknown(stage.line, "stage", &stage.name, "`stages`".to_owned(), hint));
         }
         for need in &stage.needs {
@@ -221,13 +223,21 @@ mod tests {
 
     use super::*;
 
-    const STAGES: [&str; 4] = ["extract", "preprocess", "features", "quality"];
     const SOURCES: [&str; 3] = ["prints", "taps", "payments"];
 
     fn graph(stages: &str) -> Result<Graph, DagError> {
         let spec = Spec::parse(&format!("version: 1\nname: x\nstages:\n{stages}"), "x.yaml")?;
-        let known: Vec<&str> = spec.stages.iter().map(|stage| stage.name.as_str()).collect();
-        Graph::from_spec(&spec, &known, &SOURCES)
+        Graph::from_spec(&spec, &forms(&spec), &SOURCES)
+    }
+
+    /// Whatever form the stages of a graph have is theirs.
+    fn forms(spec: &Spec) -> Vec<StageForm<'_>> {
+        let form = |stage: &'_ StageSpec| StageForm {
+            name: &stage.name,
+            each: stage.each.is_some(),
+            needs: &[],
+        };
+        spec.stages.iter().map(form).collect()
     }
 
     fn id(text: &str) -> TaskId {
@@ -240,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_built_in_graph_has_eight_tasks_in_a_fixed_order() {
-        let graph = Graph::from_spec(&Spec::built_in().unwrap(), &STAGES, &SOURCES).unwrap();
+        let spec = Spec::built_in().unwrap();
+        let graph = Graph::from_spec(&spec, &forms(&spec), &SOURCES).unwrap();
         let expected = [
             "extract.payments",
             "extract.prints",
@@ -275,8 +286,17 @@ mod tests {
         );
         assert_eq!(error.hint(), Some("did you mean `extract`? known: `extract`, `features`"));
         let spec = Spec::parse("version: 1\nname: x\nstages:\n  qualty: {}\n", "x.yaml").unwrap();
-        let error = Graph::from_spec(&spec, &STAGES, &SOURCES).unwrap_err();
+        let built_in = Spec::built_in().unwrap();
+        let error = Graph::from_spec(&spec, &forms(&built_in), &SOURCES).unwrap_err();
         assert!(error.hint().unwrap().starts_with("did you mean `quality`?"));
+    }
+
+    #[test]
+    fn a_stage_that_cannot_run_is_refused() {
+        let spec = Spec::parse("version: 1\nname: x\nstages:\n  a: {}\n", "x.yaml").unwrap();
+        let forms = [StageForm { name: "a", each: true, needs: &[] }];
+        let error = Graph::from_spec(&spec, &forms, &SOURCES).unwrap_err();
+        assert!(matches!(error, DagError::Form { line: 4, .. }), "{error}");
     }
 
     #[test]

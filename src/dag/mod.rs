@@ -4,12 +4,14 @@
 //! outside, petgraph inside. Knows names and order; not what a stage does or whether it is up to date.
 
 mod error;
+mod form;
 mod graph;
 mod selector;
 mod spec;
 mod task_id;
 
 pub use error::DagError;
+pub use form::StageForm;
 pub use graph::Graph;
 pub use selector::select;
 pub use spec::Spec;

@@ -17,7 +17,7 @@ const SPEC_VERSION: u32 = 1;
 
 /// What a stage has one task for each of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", expecting = "the word `sources`")]
 pub enum Each {
     Sources,
 }
@@ -42,15 +42,21 @@ pub struct Spec {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map of `version`, `name` and `stages`")]
 struct RawSpec {
-    version: u32,
+    version: Version,
     name: String,
     stages: Pairs,
 }
 
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a whole number")]
+enum Version {
+    Number(u32),
+}
+
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map of `each` and `needs`")]
 struct RawStage {
     each: Option<Each>,
     #[serde(default)]
@@ -94,12 +100,16 @@ impl Spec {
     pub fn parse(text: &str, file: &str) -> Result<Spec, DagError> {
         let syntax = |message: String| DagError::Syntax { file: file.to_owned(), message };
         let raw: RawSpec = serde_yaml::from_str(text).map_err(|error| syntax(error.to_string()))?;
-        if raw.version != SPEC_VERSION {
-            let text = format!(
-                "version {} is not known to this mp, which reads version {SPEC_VERSION}",
-                raw.version
-            );
-            return Err(syntax(text));
+        let Version::Number(version) = raw.version;
+        if version != SPEC_VERSION {
+            return Err(syntax(format!(
+                "version {version} is not known to this mp, which reads version {SPEC_VERSION}"
+            )));
+        }
+        if raw.stages.0.is_empty() {
+            let is_stages = |line: &str| line.trim_start().starts_with("stages");
+            let line = text.lines().position(is_stages).map_or(1, |at| at + 1);
+            return Err(DagError::Empty { file: file.to_owned(), line });
         }
         let mut stages: Vec<StageSpec> = Vec::new();
         for (name, RawStage { each, needs }) in raw.stages.0 {
@@ -180,6 +190,33 @@ mod tests {
     #[test]
     fn a_newer_version_is_refused() {
         assert!(error("version: 2\nname: x\nstages: {}\n").contains("version 2 is not known"));
+    }
+
+    #[test]
+    fn a_graph_without_a_stage_is_refused() {
+        for stages in ["stages: {}", "stages:", "stages: # none\n"] {
+            let found = error(&format!("version: 1\nname: x\n{stages}"));
+            assert_eq!(found, "`dags/x.yaml` line 3: there is no stage in `stages`");
+        }
+    }
+
+    #[test]
+    fn yaml_of_another_shape_is_told_in_words_for_people() {
+        let top = "invalid type: string \"x\", expected a map of `version`, `name` and `stages`";
+        assert!(error("x").contains(top), "{}", error("x"));
+        for (text, word) in [
+            ("version: x\nname: x\nstages: {}", "version: expected a whole number"),
+            ("version: 1\nname: x\nstages: x", "expected a map of stages"),
+            ("version: 1\nname: x\nstages: {a: x}", "expected a map of `each` and `needs`"),
+            ("version: 1\nname: x\nstages: {a: {each: x}}", "`sources`"),
+            ("version: 1\nname: x\nstages: {a: {each: [x]}}", "`sources`"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(word), "{text}: {error}");
+            for internal in ["struct", "enum", "Raw", "Each", "u32", "variant of"] {
+                assert!(!error.contains(internal), "{text}: {error}");
+            }
+        }
     }
 
     #[test]

@@ -3,16 +3,48 @@
 //! The writer's settings are pinned here: same rows, same bytes. Whoever writes
 //! says where a row group ends: each frame is one.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::*;
 
 use super::ROW_GROUP_ROWS;
 
+/// Remembers why writing failed, which the Parquet writer only tells in words.
+struct Remembering<W> {
+    out: W,
+    failure: Failure,
+}
+
+type Failure = Arc<Mutex<Option<io::Error>>>;
+
+impl<W> Remembering<W> {
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let told = io::Error::new(error.kind(), error.to_string());
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            told
+        })
+    }
+}
+
+impl<W: Write> Write for Remembering<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.note(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.note(flushed)
+    }
+}
+
 /// Writes one table.
 pub struct TableWriter<W: Write> {
-    writer: BatchedWriter<W>,
+    writer: BatchedWriter<Remembering<W>>,
+    failure: Failure,
     rows: u64,
     schema: Vec<(String, String)>,
 }
@@ -21,6 +53,8 @@ impl<W: Write> TableWriter<W> {
     /// Begins a file with the columns of `empty`, a frame without rows.
     pub fn new(out: W, empty: &DataFrame) -> PolarsResult<TableWriter<W>> {
         let level = polars::polars_utils::compression::ZstdLevel::try_new(1)?;
+        let failure = Failure::default();
+        let out = Remembering { out, failure: Arc::clone(&failure) };
         let writer = ParquetWriter::new(out)
             .with_compression(ParquetCompression::Zstd(Some(level)))
             .with_statistics(StatisticsOptions::default())
@@ -30,19 +64,29 @@ impl<W: Write> TableWriter<W> {
             .batched(empty.schema())?;
         let fields = empty.schema().iter();
         let schema = fields.map(|(name, dtype)| (name.to_string(), dtype.to_string())).collect();
-        Ok(TableWriter { writer, rows: 0, schema })
+        Ok(TableWriter { writer, failure, rows: 0, schema })
     }
 
     /// Writes the next row group.
     pub fn write(&mut self, frame: &DataFrame) -> PolarsResult<()> {
         self.rows += frame.height() as u64;
-        if frame.height() > 0 { self.writer.write_batch(frame) } else { Ok(()) }
+        if frame.height() == 0 {
+            return Ok(());
+        }
+        let written = self.writer.write_batch(frame);
+        written.map_err(|error| self.reason(error))
     }
 
     /// Writes the footer; returns the number of rows and the columns with their types.
     pub fn finish(self) -> PolarsResult<(u64, Vec<(String, String)>)> {
-        self.writer.finish()?;
+        self.writer.finish().map_err(|error| self.reason(error))?;
         Ok((self.rows, self.schema))
+    }
+
+    /// The operating system's own error, if it was one.
+    fn reason(&self, error: PolarsError) -> PolarsError {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(error, PolarsError::from)
     }
 }
 
@@ -100,5 +144,37 @@ impl ParquetRows {
         let frame = reader.finish()?;
         self.at += length;
         Ok(Some(frame))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Full(usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_such_wherever_it_is_met() {
+        let frame = DataFrame::new(2, vec![Column::new("a".into(), &[1i64, 2])]).unwrap();
+        let mut failures = 0;
+        for room in (4..2_000).step_by(7) {
+            let mut table = TableWriter::new(Full(room), &frame.slice(0, 0)).unwrap();
+            let Err(error) = table.write(&frame).and_then(|()| table.finish()) else { break };
+            let PolarsError::IO { error, .. } = error else { panic!("{error:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            failures += 1;
+        }
+        assert!(failures > 10);
     }
 }

@@ -18,6 +18,11 @@ use super::event::{Event, Given};
 pub(super) fn read<'a>(line: &'a [u8], scratch: &'a mut Scratch) -> Result<Event<'a>, String> {
     let line = simdutf8::compat::from_utf8(line)
         .map_err(|error| format!("byte {} of the line is not UTF-8", error.valid_up_to() + 1))?;
+    // Keys are read as bytes, and as bytes they may hold raw control characters, which JSON
+    // forbids in any string. No usual line holds one at all.
+    if line.bytes().any(|byte| byte < b' ') {
+        let _: IgnoredAny = serde_json::from_str(line).map_err(|error| told("", &error))?;
+    }
     let top: Top = serde_json::from_str(line).map_err(|error| told("", &error))?;
     let inner: Inner = match top.event_data {
         Some(raw) if raw.starts_with('{') => {

@@ -214,6 +214,29 @@ fn a_line_may_have_a_mebibyte_and_no_more() {
 }
 
 #[test]
+fn a_raw_control_character_is_malformed_in_any_string_and_tabs_between_tokens_are_not() {
+    let usual = |key: &str| {
+        format!(
+            "{{\"day\":\"2020-11-01\",\t\"event_data\":{{\"value_prop\":\"p\"}}\r,\"user_id\":1,{key}:1}}"
+        )
+    };
+    let malformed = |line: &str| {
+        let mut scratch = Scratch::default();
+        match check_json(line.as_bytes(), &rules(), &mut scratch) {
+            Verdict::Accepted(_) => false,
+            Verdict::Rejected { faults, .. } => faults[0].code == Code::JsonMalformed,
+        }
+    };
+    assert!(!malformed(&usual("\"k\"")));
+    assert!(!malformed(&usual("\"k\\u0001\"")));
+    for byte in 0..0x20_u8 {
+        let key = format!("\"k{}\\n\"", char::from(byte));
+        assert!(malformed(&usual(&key)), "{byte}");
+        assert!(malformed(&usual(&key.replace("\\n", ""))), "{byte}");
+    }
+}
+
+#[test]
 fn what_is_not_one_object_is_malformed() {
     for line in [
         "",

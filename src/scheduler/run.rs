@@ -2,7 +2,7 @@
 //!
 //! Knows the order of things and the summary; a single task's turn is in `turn.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,7 +19,7 @@ use super::turn::Turn;
 use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
 use crate::progress::Event;
-use crate::store::{InUse, Manifest, Output, Stopwatch, Store, StoreError, new_run_id};
+use crate::store::{Digest, InUse, Manifest, Output, Stopwatch, Store, StoreError, new_run_id};
 use crate::task::Failure;
 
 /// What became of a task.
@@ -108,6 +108,8 @@ pub(super) struct Run {
     started: AtomicUsize,
     committed: AtomicBool,
     in_use: Mutex<Option<InUse>>,
+    /// The results that this run found up to date or made, by fingerprint.
+    settled: Mutex<BTreeMap<TaskId, Digest>>,
 }
 
 impl Run {
@@ -131,6 +133,19 @@ impl Run {
     /// There is a new result, and so perhaps an old one to remove.
     pub(super) fn committed(&self) {
         self.committed.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on this is the result of the task, as far as this run goes.
+    pub(super) fn settle(&self, task: &TaskId, fingerprint: Digest) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.insert(task.clone(), fingerprint);
+    }
+
+    /// Is there another result of a task than the one that this run found or made? Two runs with
+    /// other settings or another as_of may share their folders.
+    pub(super) fn is_replaced(&self, task: &TaskId, found: &Manifest) -> bool {
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.get(task).is_some_and(|fingerprint| *fingerprint != found.fingerprint)
     }
 
     /// Gives the store back and tidies it. What goes wrong here fails no task.
@@ -186,6 +201,7 @@ impl Scheduler<'_> {
             started: AtomicUsize::new(0),
             committed: AtomicBool::new(false),
             in_use: Mutex::new(None),
+            settled: Mutex::default(),
         };
         let board = Board::new(self.graph, self.selection);
         let desk = Mutex::new(Desk { board, results: Vec::new() });

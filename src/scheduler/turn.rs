@@ -61,6 +61,7 @@ impl<'a> Turn<'a> {
         let (task, events, seconds) = (self.task.as_str(), self.scheduler.events, result.seconds);
         let (manifest, restored) = match ended {
             Ok(Ended::UpToDate(manifest)) => {
+                self.run.settle(self.task, manifest.fingerprint);
                 events.event(&Event::UpToDate { task });
                 result.state = TaskState::UpToDate;
                 result.reasons = Vec::new();
@@ -85,6 +86,7 @@ impl<'a> Turn<'a> {
             Ok(Ended::Restored(manifest)) => (manifest, true),
             Ok(Ended::Done(manifest)) => (manifest, false),
         };
+        self.run.settle(self.task, manifest.fingerprint);
         let counts = &manifest.counts;
         events.event(&Event::Finished { task, seconds, counts, restored });
         result.state = TaskState::Done;
@@ -103,6 +105,7 @@ impl<'a> Turn<'a> {
             return Err(TaskError { failure, leaves: Box::default() });
         }
         if let Ok(look) = self.look() {
+            self.check_settled(&look)?;
             self.reasons = look.reasons;
             if let Some(manifest) = look.previous.filter(|_| self.reasons.is_empty()) {
                 self.forget_failure()?;
@@ -116,6 +119,7 @@ impl<'a> Turn<'a> {
             Ok(look) => look,
             Err(error) => return Err(self.fail(lock, None, error)),
         };
+        self.check_settled(&look)?;
         if look.reasons.is_empty()
             && let Some(manifest) = look.previous
         {
@@ -221,6 +225,20 @@ impl<'a> Turn<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What this task is about to read must be what this run found or made, not what another one put in
+    /// its place since.
+    fn check_settled(&self, look: &Look) -> Result<(), TaskError> {
+        match look.upstream.iter().find(|(need, found)| self.run.is_replaced(need, found)) {
+            None => Ok(()),
+            Some((need, _)) => {
+                let text = format!("another run replaced the result of `{need}`");
+                let hint = "run again; runs for different days or settings want folders of their own \
+                            (`{as_of}` in data_paths)";
+                Err(TaskError::new(ExitCode::Temporary, text).hint(hint))
+            }
+        }
     }
 
     /// Another process may have committed an upstream result while this task read the old one.

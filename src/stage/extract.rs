@@ -244,7 +244,10 @@ impl Extract<'_> {
                     self.settings.min_timestamp_days_ago,
                     self.as_of.as_given(),
                 ));
-                hint = format!("if these are the right files, run with `--as-of {newest}`; {hint}");
+                hint = format!(
+                    "if these are the right files, run with `--as-of {newest}`, or with the \
+                     latest such day of all sources; {hint}"
+                );
             }
         }
         Some(TaskError::new(ExitCode::Contract, message).hint(hint))

@@ -50,8 +50,13 @@ enum Stage<'s> {
 }
 
 impl Stages<'_> {
-    /// The stages that a graph may name.
-    pub const NAMES: [&'static str; 4] = ["extract", "preprocess", "features", "quality"];
+    /// The stages that a graph may name, and what each needs to run.
+    pub const FORMS: [StageForm<'static>; 4] = [
+        StageForm { name: "extract", each: true, needs: &[] },
+        StageForm { name: "preprocess", each: true, needs: &["extract"] },
+        StageForm { name: "features", each: false, needs: &["preprocess"] },
+        StageForm { name: "quality", each: false, needs: &["extract", "preprocess", "features"] },
+    ];
 
     fn stage(&self, task: &TaskId) -> Result<Stage<'_>, TaskError> {
         let unknown = || TaskError::new(ExitCode::Usage, format!("there is no task `{task}`"));

@@ -45,10 +45,7 @@ impl Owner {
 
     /// Is there a temporary file of any owner in a folder?
     pub(super) fn any_left(folder: &Path) -> io::Result<bool> {
-        let entries = match fs_err::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            entries => entries?,
-        };
+        let Some(entries) = entries(folder)? else { return Ok(false) };
         for entry in entries {
             let name = entry?.file_name();
             if name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".tmp")) {
@@ -60,10 +57,7 @@ impl Owner {
 
     /// Removes what this owner left in a folder; the caller holds its lock.
     pub(super) fn sweep(&self, folder: &Path) -> io::Result<()> {
-        let entries = match fs_err::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
+        let Some(entries) = entries(folder)? else { return Ok(()) };
         let (start, end) = (format!(".{}-", self.0), ".tmp");
         for entry in entries {
             let entry = entry?;
@@ -75,6 +69,15 @@ impl Owner {
             }
         }
         Ok(())
+    }
+}
+
+/// What is in a folder; `None` where there is no folder: whoever wants to write there will say so.
+fn entries(folder: &Path) -> io::Result<Option<fs_err::ReadDir>> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match fs_err::read_dir(folder) {
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
+        entries => entries.map(Some),
     }
 }
 

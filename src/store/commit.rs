@@ -81,7 +81,8 @@ impl Store {
         let task = task_name(stage, source);
         let fingerprint = ingredients.fingerprint(stage, source);
         let path = self.result_path(&task, &fingerprint);
-        let Some(bytes) = atomic::read_if_there(&path)? else { return Ok(None) };
+        // Whatever keeps it from being read, it is as good as none.
+        let Ok(Some(bytes)) = atomic::read_if_there(&path) else { return Ok(None) };
         let Ok(manifest) = Manifest::from_json(&bytes, &path) else { return Ok(None) };
         let is_it = manifest.task() == task
             && manifest.fingerprint == fingerprint

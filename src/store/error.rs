@@ -14,6 +14,9 @@ pub enum StoreError {
     /// Never overwritten: whoever wrote it knows more.
     #[error("`{}` has {what} version {found}, from a newer mp than this one (which knows {known})", path.display())]
     Newer { path: PathBuf, what: &'static str, found: u64, known: u32 },
+    /// A folder has the name that a file is to have.
+    #[error("`{}` is a folder, but a file of that name is to be published", path.display())]
+    InTheWay { path: PathBuf },
     /// An object that was counted on is missing or not what its name says.
     #[error("the object `{}` is missing or damaged", path.display())]
     Object { path: PathBuf },
@@ -38,6 +41,7 @@ impl StoreError {
         match self {
             _ if self.is_disk_full() => Some("free some disk space and run again".to_owned()),
             StoreError::Newer { .. } => Some("use the newer mp".to_owned()),
+            StoreError::InTheWay { .. } => Some("move the folder away".to_owned()),
             StoreError::Object { .. } => Some("run again with `--force`".to_owned()),
             StoreError::Io(_) => None,
         }

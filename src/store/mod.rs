@@ -111,7 +111,14 @@ impl Store {
         path: &Path,
         status: Status,
     ) -> Result<Found, StoreError> {
-        let Some(bytes) = atomic::read_if_there(path)? else { return Ok(Found::Missing) };
+        let bytes = match atomic::read_if_there(path) {
+            Ok(None) => return Ok(Found::Missing),
+            Ok(Some(bytes)) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Ok(Found::Unreadable(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
         match Manifest::from_json(&bytes, path) {
             Err(ManifestError::Newer(error)) => Err(error),
             Err(ManifestError::Unreadable(why)) => Ok(Found::Unreadable(why)),

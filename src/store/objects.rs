@@ -38,6 +38,9 @@ impl Store {
         owner: &Owner,
     ) -> Result<(), StoreError> {
         let object = self.layout().object(&digest);
+        if target.is_dir() {
+            return Err(StoreError::InTheWay { path: target.to_owned() });
+        }
         let folder = atomic::parent(target)?;
         fs_err::create_dir_all(folder)?;
         let temporary = owner.path(folder);
@@ -75,6 +78,7 @@ impl Store {
     pub fn is(&self, path: &Path, digest: &Digest) -> io::Result<bool> {
         match self.memo().digest(path) {
             Ok((found, _)) => Ok(found == *digest),
+            // What cannot be read cannot be the right one as far as anybody can tell.
             Err(error) if is_absent(&error) => Ok(false),
             Err(error) => Err(error),
         }
@@ -87,10 +91,10 @@ impl Store {
     }
 }
 
-/// Missing, or a folder or a file stands where the path wants the other.
+/// Missing, or forbidden, or a folder or a file stands where the path wants the other.
 fn is_absent(error: &io::Error) -> bool {
-    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory | PermissionDenied)
 }
 
 fn copy(object: &Path, target: &Path, mode: u32) -> io::Result<()> {

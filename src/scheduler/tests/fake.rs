@@ -65,18 +65,19 @@ pub fn id(text: &str) -> TaskId {
 impl Project {
     /// The built-in graph with two sources.
     pub fn carousel() -> Project {
-        Project::of(&Spec::built_in().unwrap(), &["extract", "preprocess", "features", "quality"])
+        Project::of(&Spec::built_in().unwrap())
     }
 
     /// A graph of the given stages.
     pub fn with(stages: &str) -> Project {
         let spec = Spec::parse(&format!("version: 1\nname: x\nstages:\n{stages}"), "x").unwrap();
-        let known: Vec<&str> = spec.stages.iter().map(|stage| stage.name.as_str()).collect();
-        Project::of(&spec, &known)
+        Project::of(&spec)
     }
 
-    fn of(spec: &Spec, known: &[&str]) -> Project {
-        let graph = Graph::from_spec(spec, known, &SOURCES).unwrap();
+    fn of(spec: &Spec) -> Project {
+        // Whatever form the stages have is theirs.
+        let form = |stage: &StageSpec| ;
+        let graph = Graph::from_spec(spec, &forms, &SOURCES).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join("raw")).unwrap();
         let options = Options {

@@ -165,6 +165,27 @@ fn an_upstream_that_another_process_replaced_meanwhile_keeps_the_result_out() {
 }
 
 #[test]
+fn a_result_that_another_run_put_in_place_of_ours_is_not_gone_on_with() {
+    let project = failing("preprocess.taps", Behaviour::Meets(5));
+    let mut twin = project.twin();
+    twin.behaviour.clear();
+    twin.settings.insert("preprocess".to_owned(), 4);
+    let summary = thread::scope(|scope| {
+        let waiting = scope.spawn(|| project.run(&[]));
+        let is_done = |event: &String| event.starts_with("Finished { task: \"preprocess.prints\"");
+        while !project.records.events.lock().unwrap().iter().any(is_done) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        assert_eq!(twin.run(&["preprocess.prints"]).exit, ExitCode::Success);
+        waiting.join().unwrap()
+    });
+    assert_eq!(summary.exit, ExitCode::Temporary);
+    assert_eq!(states(&summary)[4..], ["features=Failed", "quality=Blocked"]);
+    let message = &summary.tasks[4].error.as_ref().unwrap().message;
+    assert_eq!(message, "another run replaced the result of `preprocess.prints`");
+}
+
+#[test]
 fn a_commit_that_was_cut_off_before_its_manifest_is_finished_by_the_next_run() {
     for with_record in [false, true] {
         let mut project = Project::carousel();
