@@ -30,8 +30,7 @@ pub enum AsOfError {
 
 impl AsOf {
     /// What may be given, in words: the instant in UTC has a year of four digits, and not 0000.
-    pub const RANGE: &str =
-        "a date from 0001-01-01 to 9999-12-30 or an instant from 0001-01-01T00:00:00Z to \
+    pub const RANGE: &str = "a date from 0001-01-01 to 9999-12-30 or an instant from 0001-01-01T00:00:00Z to \
          9999-12-31T23:59:59.999999Z";
 
     /// Reads a date or an RFC 3339 timestamp with its offset; digits beyond microseconds are cut.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use crate::dag::TaskId;
+pub use crate::dag::{StageForm, TaskId};
 use crate::exit_code::ExitCode;
 use crate::progress::Progress;
 pub use crate::store::NewOutput;

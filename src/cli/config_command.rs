@@ -6,9 +6,11 @@ use serde_json::json;
 use super::global::Global;
 use super::output;
 use super::project::load_config;
-use crate::config::{show, show_json};
+use crate::config::{ConfigError, Loaded, show, show_json};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::record::Source;
+use crate::source::check_pattern;
 
 /// Arguments of `mp config`.
 #[derive(Debug, Args)]
@@ -52,6 +54,7 @@ pub(super) fn config(global: &Global, args: &ConfigArgs) -> Result<ExitCode, Err
         }
         ConfigCommand::Show { origin } => output::text(&show(&loaded, origin))?,
         ConfigCommand::Check => {
+            check_patterns(&loaded)?;
             let project = super::project::Project::load(global)?;
             let tasks = project.graph()?.tasks().len();
             let layers: Vec<String> = project
@@ -74,4 +77,16 @@ pub(super) fn config(global: &Global, args: &ConfigArgs) -> Result<ExitCode, Err
         }
     }
     Ok(ExitCode::Success)
+}
+
+/// The names and globs of all sources, which otherwise are understood only when they are used.
+fn check_patterns(loaded: &Loaded) -> Result<(), ConfigError> {
+    let mut problems = Vec::new();
+    for source in Source::ALL {
+        let files = loaded.config.extract(source.name()).map(|extract| extract.files);
+        for error in files.iter().flatten().filter_map(|text| check_pattern(text).err()) {
+            problems.push(loaded.problem(&format!("sources.{source}.files"), error));
+        }
+    }
+    ConfigError::of(problems).map_or(Ok(()), Err)
 }

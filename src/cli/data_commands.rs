@@ -56,7 +56,7 @@ pub(super) fn head(global: &Global, args: &HeadArgs) -> Result<ExitCode, Error> 
     if global.json {
         let facts = json!({
             "artifact": args.artifact.to_string(),
-            "path": args.artifact.path(layout),
+            "path": args.artifact.path(layout).display().to_string(),
             "columns": columns,
             "rows": rows,
         });
@@ -107,7 +107,16 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<ExitCode, Err
         };
         Error::new(exit, format!("cannot write `{}`: {error}", args.csv.display()))
     };
-    let folder = args.csv.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // A device, a pipe: there is nothing to replace, it is written to as it is.
+    if fs_err::metadata(&args.csv).is_ok_and(|target| !target.is_file() && !target.is_dir()) {
+        let target = fs_err::OpenOptions::new().write(true).open(&args.csv).map_err(failed)?;
+        write_rows(args.artifact, layout, io::BufWriter::new(target))?;
+        return Ok(ExitCode::Success);
+    }
+    // A link stays, what it points at is replaced.
+    let target = fs_err::canonicalize(&args.csv).unwrap_or_else(|_| args.csv.clone());
+    refuse_own_folders(&target, layout)?;
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
@@ -119,11 +128,11 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<ExitCode, Err
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
     file.as_file().set_permissions(permissions).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(&args.csv).map_err(|error| failed(error.error))?;
+    file.persist(&target).map_err(|error| failed(error.error))?;
     if global.json {
         let facts = json!({
             "artifact": args.artifact.to_string(),
-            "csv": args.csv,
+            "csv": args.csv.display().to_string(),
             "rows": rows,
         });
         output::document("export", facts)?;
@@ -131,6 +140,20 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<ExitCode, Err
         output::text(&format!("{rows} rows of {} in {}\n", args.artifact, args.csv.display()))?;
     }
     Ok(ExitCode::Success)
+}
+
+/// An export never takes the place of raw files, artifacts or what mp keeps.
+fn refuse_own_folders(target: &Path, layout: &crate::store::Layout) -> Result<(), Error> {
+    let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
+    let own = [&layout.raw, &layout.processed, &layout.output, &layout.reports, &layout.store];
+    for folder in own {
+        let real = fs_err::canonicalize(folder).unwrap_or_else(|_| folder.clone());
+        if target.starts_with(folder) || target.starts_with(real) {
+            let text = format!("`{}` lies in a folder of raw files or artifacts", target.display());
+            return Err(Error::with_hint(ExitCode::Usage, text, "export to another folder"));
+        }
+    }
+    Ok(())
 }
 
 fn write_rows(

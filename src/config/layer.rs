@@ -24,7 +24,7 @@ pub fn file(merged: &mut Merged, path: &Path, shown: &str) {
         Err(error) => {
             return merged.general_problem(format!(
                 "configuration file `{shown}` cannot be read: {}",
-                plain(&error)
+                plain(path, &error)
             ));
         }
     };
@@ -39,8 +39,10 @@ pub fn file(merged: &mut Merged, path: &Path, shown: &str) {
 }
 
 /// The reason without the path, which the message has already.
-fn plain(error: &std::io::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+fn plain(path: &Path, error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let reason = text.split_once(&format!("`{}`: ", path.display()));
+    reason.map_or_else(|| text.clone(), |(_, reason)| reason.to_owned())
 }
 
 /// A bare `*.json` is an alias to YAML.

@@ -71,6 +71,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Whether a number is the one that is built in, whoever may have written it down.
+    pub fn is_default(&self, key: &str) -> bool {
+        let default = keys::find(key).map(|key| key.default.to_owned());
+        self.values.get(key).map(ToString::to_string) == default
+    }
+
     /// Something that turned out to be wrong with a valid value, named at the place that gave it.
     pub fn problem(&self, key: &str, text: impl fmt::Display) -> Problem {
         let origin = self.origins.get(key).unwrap_or(&Origin::Default);

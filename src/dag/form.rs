@@ -43,6 +43,17 @@ impl StageForm<'_> {
     }
 }
 
+#[cfg(test)]
+impl StageForm<'_> {
+    /// Of each stage of a graph the form that it has there: for tests with stages of their own.
+    pub fn as_in(spec: &Spec) -> Vec<StageForm<'_>> {
+        let stages = spec.stages.iter();
+        stages
+            .map(|stage| StageForm { name: &stage.name, each: stage.each.is_some(), needs: &[] })
+            .collect()
+    }
+}
+
 /// Every stage of the file must have its form.
 pub(super) fn check_forms(spec: &Spec, forms: &[StageForm<'_>]) -> Result<(), DagError> {
     for stage in &spec.stages {

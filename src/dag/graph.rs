@@ -227,17 +227,7 @@ mod tests {
 
     fn graph(stages: &str) -> Result<Graph, DagError> {
         let spec = Spec::parse(&format!("version: 1\nname: x\nstages:\n{stages}"), "x.yaml")?;
-        Graph::from_spec(&spec, &forms(&spec), &SOURCES)
-    }
-
-    /// Whatever form the stages of a graph have is theirs.
-    fn forms(spec: &Spec) -> Vec<StageForm<'_>> {
-        let form = |stage: &'_ StageSpec| StageForm {
-            name: &stage.name,
-            each: stage.each.is_some(),
-            needs: &[],
-        };
-        spec.stages.iter().map(form).collect()
+        Graph::from_spec(&spec, &StageForm::as_in(&spec), &SOURCES)
     }
 
     fn id(text: &str) -> TaskId {
@@ -251,7 +241,7 @@ mod tests {
     #[test]
     fn the_built_in_graph_has_eight_tasks_in_a_fixed_order() {
         let spec = Spec::built_in().unwrap();
-        let graph = Graph::from_spec(&spec, &forms(&spec), &SOURCES).unwrap();
+        let graph = Graph::from_spec(&spec, &StageForm::as_in(&spec), &SOURCES).unwrap();
         let expected = [
             "extract.payments",
             "extract.prints",
@@ -287,7 +277,7 @@ mod tests {
         assert_eq!(error.hint(), Some("did you mean `extract`? known: `extract`, `features`"));
         let spec = Spec::parse("version: 1\nname: x\nstages:\n  qualty: {}\n", "x.yaml").unwrap();
         let built_in = Spec::built_in().unwrap();
-        let error = Graph::from_spec(&spec, &forms(&built_in), &SOURCES).unwrap_err();
+        let error = Graph::from_spec(&spec, &StageForm::as_in(&built_in), &SOURCES).unwrap_err();
         assert!(error.hint().unwrap().starts_with("did you mean `quality`?"));
     }
 

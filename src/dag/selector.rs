@@ -67,12 +67,12 @@ pub fn select<S: AsRef<str>>(graph: &Graph, selectors: &[S]) -> Result<BTreeSet<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dag::Spec;
+    use crate::dag::{Spec, StageForm};
 
     fn chosen(selectors: &[&str]) -> Result<String, DagError> {
-        let stages = ["extract", "preprocess", "features", "quality"];
+        let spec = Spec::built_in().unwrap();
         let sources = ["prints", "taps"];
-        let graph = Graph::from_spec(&Spec::built_in().unwrap(), &stages, &sources).unwrap();
+        let graph = Graph::from_spec(&spec, &StageForm::as_in(&spec), &sources).unwrap();
         let tasks = select(&graph, selectors)?;
         Ok(tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(" "))
     }

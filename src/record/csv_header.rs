@@ -38,6 +38,15 @@ pub enum HeaderError {
     /// Longer than a line may be, not UTF-8, or badly quoted.
     #[error("the header line is unreadable: {0}")]
     Unreadable(String),
+    /// The line holds data: it must not get into a message, for messages are logged.
+    #[error(
+        "the first line is no header but {fields} fields of something else; it needs the columns {}",
+        required()
+    )]
+    NoHeader {
+        /// How many fields it has.
+        fields: usize,
+    },
     /// Required columns are not there, or there twice.
     #[error("the header {problems}; found {found}")]
     Columns {
@@ -76,6 +85,10 @@ impl CsvColumns {
             return Ok(CsvColumns { roles });
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let is_header = names.iter().any(|name| REQUIRED.iter().any(|(_, known)| known == name));
+        if !is_header && !names.iter().all(|name| looks_like_a_name(name)) {
+            return Err(HeaderError::NoHeader { fields: names.len() });
+        }
         Err(HeaderError::Columns { problems: problems.join(" and "), found: list(&names) })
     }
 
@@ -89,6 +102,13 @@ impl CsvColumns {
     pub(super) fn at(&self, place: usize) -> Option<Column> {
         self.roles.get(place).copied().flatten()
     }
+}
+
+/// `pay_date`, `Pay Date`; not `2020-11-01`, `{"day"` or nothing.
+fn looks_like_a_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|first| first.is_alphabetic() || first == '_')
+        && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.'))
 }
 
 fn required() -> String {
@@ -109,6 +129,19 @@ mod tests {
 
     fn error(header: &[u8]) -> String {
         CsvColumns::from_header(header).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_line_of_data_is_not_shown() {
+        for line in
+            [&b"2020-11-01,5.00,secret,point"[..], br#"{"day": "2020-11-01", "user_id": "secret"}"#]
+        {
+            let error = error(line);
+            assert!(error.starts_with("the first line is no header"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!(error(b"day,Amount,user,note").contains("`Amount`"));
+        assert!(error(b"2020-11-01,total,secret").contains("found"));
     }
 
     #[test]
@@ -138,6 +171,7 @@ mod tests {
         assert!(error(b"pay_date,\"total").contains("unreadable: a quote is left open"));
         assert!(error(b"pay_date,\xff").contains("unreadable: byte 10 of the line is not UTF-8"));
         assert!(error(&b"a,".repeat(1 << 20)).contains("unreadable: it has 2097152 bytes"));
-        assert!(error(&b"a,".repeat(1 << 19)).ends_with("and 524239 more"));
+        let many = [&b"a,".repeat((1 << 19) - 1)[..], b"a"].concat();
+        assert!(error(&many).ends_with("and 524238 more"));
     }
 }

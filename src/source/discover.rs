@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::error::SourceError;
-use super::glob::Pattern;
+use super::error::{RawFolder, SourceError};
+use super::glob::{Found, Pattern};
 
 /// A raw file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,11 @@ pub struct RawFile {
     pub name: String,
     /// Where to open it.
     pub path: PathBuf,
+}
+
+/// Whether a pattern could be understood, wherever it may lead.
+pub fn check_pattern(text: &str) -> Result<(), SourceError> {
+    Pattern::parse(text).map(|_| ())
 }
 
 /// Finds the files of all patterns, each once, even if links give it several names.
@@ -41,7 +46,15 @@ pub fn discover(
     let mut files = BTreeMap::new();
     for (text, pattern) in &patterns {
         let mut matched = false;
-        pattern.walk(raw, &mut |name, path| {
+        // The first by name of what matches and is no file.
+        let mut other: Option<(PathBuf, &'static str)> = None;
+        pattern.walk(raw, &mut |name, path, found| {
+            if let Found::Other(kind) = found {
+                if other.as_ref().is_none_or(|(first, _)| path < *first) {
+                    other = Some((path, kind));
+                }
+                return Ok(());
+            }
             let real = fs_err::canonicalize(&path)
                 .map_err(|error| SourceError::unreadable(&path, &error))?;
             let below = root.as_ref().and_then(|root| real.strip_prefix(root).ok());
@@ -60,7 +73,15 @@ pub fn discover(
         })?;
         if !matched {
             let (pattern, folder) = ((*text).clone(), raw.to_owned());
-            return Err(SourceError::NoMatch { pattern, folder, folder_exists: root.is_some() });
+            if let Some((path, kind)) = other {
+                return Err(SourceError::NoFile { pattern, path, kind });
+            }
+            let found = match &root {
+                None => RawFolder::Missing,
+                Some(root) if root.is_dir() => RawFolder::There,
+                Some(_) => RawFolder::NoFolder,
+            };
+            return Err(SourceError::NoMatch { pattern, folder, found });
         }
     }
     let mut seen = BTreeSet::new();

@@ -19,14 +19,24 @@ pub enum SourceError {
         reason: String,
     },
     /// Nothing is there.
-    #[error("no file matches `{pattern}` in `{}`{}", folder.display(), why(*folder_exists))]
+    #[error("no file matches `{pattern}` in `{}`{}", folder.display(), found.why())]
     NoMatch {
         /// As configured.
         pattern: String,
         /// The raw folder.
         folder: PathBuf,
-        /// Whether the raw folder is there at all.
-        folder_exists: bool,
+        /// What is there in its place.
+        found: RawFolder,
+    },
+    /// What matches is something else than a regular file.
+    #[error("`{}`, which `{pattern}` matches, is {kind}, not a regular file", path.display())]
+    NoFile {
+        /// As configured.
+        pattern: String,
+        /// What matches.
+        path: PathBuf,
+        /// What it is, with its article.
+        kind: &'static str,
     },
     /// A matching file lies elsewhere.
     #[error("`{name}`, which `{pattern}` matches, lies outside the raw folder `{}`", folder.display())]
@@ -54,6 +64,27 @@ pub enum SourceError {
     },
 }
 
+/// What is found where the raw folder should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawFolder {
+    /// The folder.
+    There,
+    /// Nothing.
+    Missing,
+    /// Something else.
+    NoFolder,
+}
+
+impl RawFolder {
+    fn why(self) -> &'static str {
+        match self {
+            RawFolder::There => "",
+            RawFolder::Missing => ": there is no such folder",
+            RawFolder::NoFolder => ": that is not a folder",
+        }
+    }
+}
+
 impl SourceError {
     /// How a command that meets this ends.
     pub fn exit_code(&self) -> ExitCode {
@@ -72,6 +103,9 @@ impl SourceError {
             SourceError::NoMatch { .. } => {
                 Some("check `data_paths.raw` and `sources.<name>.files`")
             }
+            SourceError::NoFile { .. } => {
+                Some("put a file there, or a link to one, or check `sources.<name>.files`")
+            }
             _ => None,
         }
     }
@@ -86,8 +120,4 @@ impl SourceError {
         };
         SourceError::Unreadable { path: path.to_owned(), reason }
     }
-}
-
-fn why(folder_exists: bool) -> &'static str {
-    if folder_exists { "" } else { ": there is no such folder" }
 }

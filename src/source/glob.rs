@@ -5,8 +5,9 @@
 //! `?` and `[!a]` stand for one byte, as in globset, so they do not match an `é`.
 //! Does not know which places are allowed.
 
+use std::fs::FileType;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -32,8 +33,18 @@ enum Part {
     Folders,
 }
 
-/// Called with the name and path of every file found, in no particular order.
-type Found<'f> = dyn FnMut(String, PathBuf) -> Result<(), SourceError> + 'f;
+/// What matches a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A regular file, or a link to one.
+    File,
+    /// Something else, in words with their article.
+    Other(&'static str),
+}
+
+/// Called with the name and path of all that matches, in no particular order; with a folder only
+/// if the pattern ends with its name and not with a wildcard.
+type Visit<'f> = dyn FnMut(String, PathBuf, Found) -> Result<(), SourceError> + 'f;
 
 impl Pattern {
     pub fn parse(text: &str) -> Result<Pattern, SourceError> {
@@ -65,13 +76,17 @@ impl Pattern {
         self.parts.iter().any(|part| matches!(part, Part::Name(name) if name == ".."))
     }
 
-    /// Finds every file below `folder` that matches.
-    pub fn walk(&self, folder: &Path, found: &mut Found<'_>) -> Result<(), SourceError> {
+    /// Finds all below `folder` that matches.
+    pub fn walk(&self, folder: &Path, visit: &mut Visit<'_>) -> Result<(), SourceError> {
         let start = match self.absolute {
             true => Place { path: PathBuf::from("/"), name: "/".to_owned() },
             false => Place { path: folder.to_owned(), name: String::new() },
         };
-        walk(&start, &self.parts, found)
+        let by_name = matches!(self.parts.last(), Some(Part::Name(_)));
+        walk(&start, &self.parts, &mut |name, path, found| match found {
+            Found::Other(FOLDER) if !by_name => Ok(()),
+            _ => visit(name, path, found),
+        })
     }
 }
 
@@ -93,24 +108,24 @@ impl Place {
     }
 }
 
-fn walk(place: &Place, parts: &[Part], found: &mut Found<'_>) -> Result<(), SourceError> {
+fn walk(place: &Place, parts: &[Part], visit: &mut Visit<'_>) -> Result<(), SourceError> {
     let Some((part, rest)) = parts.split_first() else {
-        return match is_file(&place.path)? {
-            true => found(place.name.clone(), place.path.clone()),
-            false => Ok(()),
+        return match look(&place.path)? {
+            Some(found) => visit(place.name.clone(), place.path.clone(), found),
+            None => Ok(()),
         };
     };
     match part {
-        Part::Name(name) => walk(&place.child(name), rest, found),
+        Part::Name(name) => walk(&place.child(name), rest, visit),
         Part::Glob { matcher, sees_hidden } => {
             for name in list(&place.path)? {
                 if matcher.is_match(&name) && (*sees_hidden || !is_hidden(&name)) {
-                    walk(&place.child(utf8(place, &name)?), rest, found)?;
+                    walk(&place.child(utf8(place, &name)?), rest, visit)?;
                 }
             }
             Ok(())
         }
-        Part::Folders => walk_folders(place, rest, &mut Vec::new(), found),
+        Part::Folders => walk_folders(place, rest, &mut Vec::new(), visit),
     }
 }
 
@@ -120,17 +135,17 @@ fn walk_folders(
     place: &Place,
     rest: &[Part],
     above: &mut Vec<(u64, u64)>,
-    found: &mut Found<'_>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), SourceError> {
     let Some(identity) = folder_identity(&place.path)? else { return Ok(()) };
     if above.contains(&identity) {
         return Ok(());
     }
     above.push(identity);
-    walk(place, rest, found)?;
+    walk(place, rest, visit)?;
     for name in list(&place.path)? {
         if !is_hidden(&name) && folder_identity(&place.path.join(&name))?.is_some() {
-            walk_folders(&place.child(utf8(place, &name)?), rest, above, found)?;
+            walk_folders(&place.child(utf8(place, &name)?), rest, above, visit)?;
         }
     }
     above.pop();
@@ -155,12 +170,24 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     entries.map(|entry| Ok(entry.map_err(unreadable)?.file_name().into())).collect()
 }
 
-/// Whether a file is there. A link that leads nowhere is an error, so that no data is missed.
-fn is_file(path: &Path) -> Result<bool, SourceError> {
+/// What is there. A link that leads nowhere is an error, so that no data is missed.
+fn look(path: &Path) -> Result<Option<Found>, SourceError> {
     match fs_err::metadata(path) {
-        Ok(facts) => Ok(facts.is_file()),
-        Err(error) if is_absent(&error) && fs_err::symlink_metadata(path).is_err() => Ok(false),
+        Ok(facts) if facts.is_file() => Ok(Some(Found::File)),
+        Ok(facts) => Ok(Some(Found::Other(kind(facts.file_type())))),
+        Err(error) if is_absent(&error) && fs_err::symlink_metadata(path).is_err() => Ok(None),
         Err(error) => Err(SourceError::unreadable(path, &error)),
+    }
+}
+
+const FOLDER: &str = "a folder";
+
+fn kind(other: FileType) -> &'static str {
+    match other {
+        other if other.is_dir() => FOLDER,
+        other if other.is_fifo() => "a named pipe",
+        other if other.is_socket() => "a socket",
+        _ => "a device",
     }
 }
 

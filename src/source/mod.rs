@@ -7,13 +7,14 @@
 mod discover;
 mod error;
 mod glob;
+mod gzip;
 mod lines;
 mod open;
 mod slab;
 #[cfg(test)]
 mod tests;
 
-pub use discover::{RawFile, discover};
+pub use discover::{RawFile, check_pattern, discover};
 pub use error::SourceError;
 pub use lines::Lines;
 pub use open::{HashingReader, open};

@@ -7,11 +7,11 @@
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
 use fs_err::File;
 use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
+use super::gzip::Members;
 
 /// How much of a compressed file is read at a time.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -24,7 +24,7 @@ pub struct HashingReader {
 
 enum Stream {
     Plain(Hashed),
-    Gzip(Box<MultiGzDecoder<BufReader<Hashed>>>),
+    Gzip(Box<Members<BufReader<Hashed>>>),
     Zstd(Box<zstd::Decoder<'static, BufReader<Hashed>>>),
 }
 
@@ -45,7 +45,7 @@ pub fn open(path: &Path, memory_bytes: u64) -> Result<HashingReader, SourceError
     let hashed = Hashed { file, hasher: Sha256::new(), bytes: 0 };
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     let stream = match suffix {
-        Some("gz") => Stream::Gzip(Box::new(MultiGzDecoder::new(buffered(hashed)))),
+        Some("gz") => Stream::Gzip(Box::new(Members::new(buffered(hashed)).map_err(unreadable)?)),
         Some("zst") => {
             let mut decoder = zstd::Decoder::with_buffer(buffered(hashed)).map_err(unreadable)?;
             decoder.window_log_max(window_log(memory_bytes)).map_err(unreadable)?;
@@ -69,7 +69,11 @@ impl HashingReader {
     pub fn finish(self) -> Result<([u8; 32], u64), SourceError> {
         let mut hashed = match self.stream {
             Stream::Plain(hashed) => hashed,
-            Stream::Gzip(decoder) => decoder.into_inner().into_inner(),
+            Stream::Gzip(members) => {
+                let broken_off = || io::Error::other("reading it broke off");
+                let reader = members.into_inner().ok_or_else(broken_off);
+                reader.map_err(|error| SourceError::unreadable(&self.path, &error))?.into_inner()
+            }
             Stream::Zstd(decoder) => decoder.finish().into_inner(),
         };
         io::copy(&mut hashed, &mut io::sink())
@@ -94,7 +98,7 @@ impl Read for HashingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match &mut self.stream {
             Stream::Plain(hashed) => hashed.read(buffer),
-            Stream::Gzip(decoder) => decoder.read(buffer),
+            Stream::Gzip(members) => members.read(buffer),
             Stream::Zstd(decoder) => decoder.read(buffer),
         };
         read.map_err(|error| self.error(&error))
@@ -192,6 +196,33 @@ mod tests {
         let trailing = [zstd(b"a"), b"garbage garbage".to_vec()].concat();
         for bytes in [damaged, trailing, b"plain text, no zstd".to_vec()] {
             assert!(read("bad.zst", &bytes).unwrap_err().contains("bad.zst`: "));
+        }
+    }
+
+    #[test]
+    fn zeros_after_the_last_member_of_a_gzip_file_are_padding() {
+        let text = b"one\ntwo\n".repeat(1000);
+        for count in [1, 511, BUFFER_BYTES, BUFFER_BYTES * 2 + 7] {
+            let zeros = vec![0; count];
+            let raw = [gzip(&text[..9]), gzip(&text[9..]), zeros.clone()].concat();
+            let (read_text, sha256, bytes) = read("tape.gz", &raw).unwrap();
+            assert!(read_text == text, "{count}");
+            assert_eq!(bytes, raw.len() as u64);
+            assert_eq!(sha256[..], Sha256::digest(&raw)[..]);
+            for after in [b"x".to_vec(), gzip(b"more")] {
+                let raw = [gzip(&text), zeros.clone(), after].concat();
+                let error = read("tape.gz", &raw).unwrap_err();
+                let expected = "tape.gz`: other data follows the zeros after the last gzip member";
+                assert!(error.contains(expected), "{count} {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_never_was_gzip_is_said_to_be_none() {
+        for bytes in [b"a".to_vec(), b"a,b\n1\n".to_vec(), b"\x1fx".to_vec(), vec![0; 600]] {
+            let error = read("text.gz", &bytes).unwrap_err();
+            assert!(error.ends_with("text.gz`: it holds no gzip data"), "{error}");
         }
     }
 

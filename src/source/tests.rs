@@ -68,8 +68,7 @@ fn a_star_stays_within_a_folder_two_do_not_and_hidden_names_need_their_dot() {
 #[test]
 fn a_pattern_without_a_file_names_itself_and_the_folder() {
     let folder = folder(&["a.json", "d/b.json"]);
-    for pattern in ["c.json", "d", "*", "x/*.json", "**/c.json", "a.json/b", "A.json", "/d/b.json"]
-    {
+    for pattern in ["c.json", "*", "x/*.json", "**/c.json", "a.json/b", "A.json", "/d/b.json"] {
         let patterns = if pattern == "*" { ["[d]"] } else { [pattern] };
         let error = find(folder.path(), &patterns, false).unwrap_err();
         let raw = folder.path().join("raw");
@@ -84,6 +83,61 @@ fn a_pattern_without_a_file_names_itself_and_the_folder() {
         assert!(error.to_string().starts_with(&format!("`{pattern}` is no pattern")), "{error}");
         assert_eq!(error.exit_code(), ExitCode::Usage);
     }
+}
+
+#[test]
+fn what_is_there_but_no_regular_file_is_named_as_such() {
+    let folder = folder(&["d/b.json"]);
+    let raw = folder.path().join("raw");
+    fs_err::create_dir(raw.join("taps.json")).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(raw.join("socket.json")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(raw.join("pipe.json")).status();
+    assert!(pipe.unwrap().success());
+    symlink("pipe.json", raw.join("link.json")).unwrap();
+    symlink("/dev/null", raw.join("null.json")).unwrap();
+    for (pattern, name, kind) in [
+        ("d", "d", "a folder"),
+        ("taps.json", "taps.json", "a folder"),
+        ("**/taps.json", "taps.json", "a folder"),
+        ("pipe.json", "pipe.json", "a named pipe"),
+        ("link.json", "link.json", "a named pipe"),
+        ("null.json", "null.json", "a device"),
+        ("socket.json", "socket.json", "a socket"),
+        // The first by name, and folders are not what a wildcard is after.
+        ("*.json", "link.json", "a named pipe"),
+    ] {
+        let error = find(folder.path(), &[pattern], false).unwrap_err();
+        let path = raw.join(name);
+        let expected = format!(
+            "`{}`, which `{pattern}` matches, is {kind}, not a regular file",
+            path.display()
+        );
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.exit_code(), ExitCode::Input);
+        assert!(error.hint().is_some());
+    }
+    drop(socket);
+    // Beside files, it is passed over.
+    fs_err::write(raw.join("z.json"), "").unwrap();
+    assert_eq!(find(folder.path(), &["*.json"], false).unwrap(), ["z.json"]);
+}
+
+#[test]
+fn a_raw_folder_that_is_a_file_is_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::write(folder.path().join("raw"), "").unwrap();
+    for pattern in ["a.json", "*.json"] {
+        let error = find(folder.path(), &[pattern], false).unwrap_err();
+        assert!(error.to_string().ends_with("/raw`: that is not a folder"), "{error}");
+        assert_eq!(error.exit_code(), ExitCode::Input);
+    }
+}
+
+#[test]
+fn a_pattern_is_checked_without_a_folder() {
+    check_pattern("**/[ab]*.json").unwrap();
+    let error = check_pattern("[a").unwrap_err();
+    assert!(error.to_string().starts_with("`[a` is no pattern for files: "), "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! in whatever run. as_of matters only through the oldest timestamp allowed, and only where a row
 //! is older than it. Knows files and their facts; rows are `ingest`'s.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use super::memory::Share;
 use super::outcome::{hold_contract, output};
 use super::profile::FileFacts;
 use super::rejects::gather;
+use super::sweep::DAY_US;
 use crate::as_of::AsOf;
 use crate::contract::{Bounds, raw_canonical};
 use crate::exit_code::ExitCode;
@@ -24,13 +26,16 @@ use crate::settings::{ExtractSettings, Resources};
 use crate::source::{RawFile, discover};
 use crate::store::{
     Content, Digest, FileStamp, Ingredients, InputFact, MODE_PRIVATE, MODE_READ_ONLY, Manifest,
-    NewOutput, Parsed, ParsedKey, Place, Store,
+    NewOutput, NewParsed, ParsedKey, Place, Store,
 };
 use crate::task::{Product, TaskContext, TaskError};
 
 /// Raised when the same input should give another result.
 const VERSION: u32 = 1;
-const DAY_US: i64 = 86_400_000_000;
+/// So many small files are kept at once: each costs the disk some waiting.
+const PENDING_FILES: usize = 256;
+/// A large file is kept as soon as it is done.
+const PENDING_BYTES: u64 = 16 << 20;
 
 /// The extract of one source.
 pub(super) struct Extract<'e> {
@@ -131,13 +136,23 @@ impl Extract<'_> {
     pub fn run(&self, context: &TaskContext<'_>) -> Result<Product, TaskError> {
         let files = self.discover()?;
         let total = files.len() as u32;
-        let mut run = Run { extract: self, context, chunks: 0, parsed: 0, stamps: Vec::new() };
+        let mut run = Run {
+            extract: self,
+            context,
+            chunks: 0,
+            parsed: 0,
+            stamps: Vec::new(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+            known_sizes: context.store.parsed().sizes(self.source.name())?,
+        };
         let mut results = Vec::new();
         for (index, file) in files.iter().enumerate() {
             context.check_cancelled()?;
             context.progress.step(&file.name, index as u32 + 1, total);
             results.push(run.file(file)?);
         }
+        run.flush()?;
         let Run { chunks, parsed, stamps, .. } = run;
         self.product(context, results, chunks, parsed, stamps)
     }
@@ -185,7 +200,7 @@ impl Extract<'_> {
             outputs.push(kept(file.rejects, file.rejects_bytes, MODE_PRIVATE, rows));
         }
         // Files of the same content share their objects.
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         outputs.retain(|output| match &output.content {
             Content::Kept { digest, .. } => seen.insert(*digest),
             Content::New(_) => true,
@@ -270,8 +285,12 @@ fn unreadable(file: &RawFile, error: &std::io::Error) -> TaskError {
 /// Whether the files are still those that were read.
 fn still_the_same(stamps: &[(PathBuf, FileStamp)]) -> Result<(), TaskError> {
     for (path, stamp) in stamps {
-        let now = FileStamp::of(path).ok();
-        if !now.is_some_and(|now| now.same_file(stamp)) {
+        let now = FileStamp::of(path);
+        if now.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            let text = format!("`{}` was removed while it was being read", path.display());
+            return Err(TaskError::new(ExitCode::Input, text));
+        }
+        if !now.is_ok_and(|now| now.same_file(stamp)) {
             let text = format!("`{}` changed while it was being read", path.display());
             return Err(TaskError::new(ExitCode::Failure, text)
                 .hint("run it again once the file is complete"));
@@ -287,6 +306,11 @@ struct Run<'r> {
     chunks: u64,
     parsed: u64,
     stamps: Vec<(PathBuf, FileStamp)>,
+    /// Results that are made and not kept yet.
+    pending: Vec<NewParsed<'static>>,
+    pending_bytes: u64,
+    /// Lengths of the files that were ever seen.
+    known_sizes: BTreeSet<u64>,
 }
 
 impl Run<'_> {
@@ -315,17 +339,17 @@ impl Run<'_> {
         stamp: &FileStamp,
     ) -> Result<Option<FileResult>, TaskError> {
         let store = self.context.store;
-        if self.context.force
-            || !store.parsed().any_of_size(self.extract.source.name(), stamp.bytes)?
-        {
+        if self.context.force || !self.known_sizes.contains(&stamp.bytes) {
             return Ok(None);
         }
         let sha256 = store.memo().digest(&file.path).map_err(|error| unreadable(file, &error))?.0;
-        for parsed in store.parsed().find(&self.key(sha256, stamp.bytes))? {
+        let key = self.key(sha256, stamp.bytes);
+        let pending = self.pending.iter().filter(|pending| pending.key == key);
+        let mut known: Vec<Value> = pending.map(|pending| pending.facts.clone()).collect();
+        known.extend(store.parsed().find(&key)?.into_iter().map(|parsed| parsed.facts));
+        for facts in known {
             // A record of another shape is as good as none.
-            let Ok(mut result) = serde_json::from_value::<FileResult>(parsed.facts) else {
-                continue;
-            };
+            let Ok(mut result) = serde_json::from_value::<FileResult>(facts) else { continue };
             if result.facts.bounds.hold_for(self.extract.oldest_us()) {
                 result.name.clone_from(&file.name);
                 return Ok(Some(result));
@@ -369,6 +393,16 @@ impl Run<'_> {
         self.keep(file, stamp, ingested)
     }
 
+    /// Keeps what is made so far.
+    fn flush(&mut self) -> Result<(), TaskError> {
+        self.pending_bytes = 0;
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        Ok(self.context.store.parsed().insert_all(pending, self.context.owner)?)
+    }
+
     /// Puts the result of a file into the store, where the next run finds it even if this one
     /// comes to nothing.
     fn keep(
@@ -381,7 +415,8 @@ impl Run<'_> {
         still_the_same(&[(file.path.clone(), *stamp)])?;
         self.chunks += ingested.chunks;
         self.parsed += 1;
-        let (rows, rejects) = (ingested.rows.finish()?, ingested.rejects.finish()?);
+        let rows = ingested.rows.finish_for_later()?;
+        let rejects = ingested.rejects.finish_for_later()?;
         let result = FileResult {
             name: file.name.clone(),
             sha256: ingested.sha256,
@@ -392,10 +427,16 @@ impl Run<'_> {
             rejects_bytes: rejects.bytes(),
             facts: ingested.facts,
         };
-        let objects = vec![store.put(rows)?, store.put(rejects)?];
-        let parsed = Parsed::new(objects, json!(result));
-        let key = self.key(result.sha256, result.bytes);
-        store.parsed().insert(&key, &parsed, self.context.owner)?;
+        self.known_sizes.insert(result.bytes);
+        self.pending_bytes += rows.bytes() + rejects.bytes();
+        self.pending.push(NewParsed {
+            key: self.key(result.sha256, result.bytes),
+            objects: vec![rows, rejects],
+            facts: json!(result),
+        });
+        if self.pending.len() >= PENDING_FILES || self.pending_bytes >= PENDING_BYTES {
+            self.flush()?;
+        }
         store.memo().remember(&file.path, stamp, result.sha256);
         Ok(result)
     }

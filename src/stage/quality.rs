@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::features::{needed, open_events, published};
 use super::memory::Share;
 use super::outcome::output;
-use super::sweep::Sweep;
+use super::sweep::{DAY_US, Sweep};
 use crate::as_of::AsOf;
 use crate::contract::{Contract, Failure, Inspection, gold};
 use crate::exit_code::ExitCode;
@@ -29,7 +29,6 @@ use crate::task::{Product, TaskContext, TaskError, Upstream};
 /// Raised when the same input should give another result.
 const VERSION: u32 = 1;
 const MODE: u32 = 0o644;
-const DAY_US: i64 = 86_400_000_000;
 
 /// The quality task.
 pub(super) struct Quality<'q> {

@@ -15,7 +15,7 @@ use crate::settings::{
     ExtractSettings, FeaturesSettings, PreprocessSettings, QualitySettings, Resources,
 };
 use crate::store::{Ingredients, Manifest, Store};
-use crate::task::{Product, Runner, TaskContext, TaskError, TaskId, Upstream};
+use crate::task::{Product, Runner, StageForm, TaskContext, TaskError, TaskId, Upstream};
 
 /// The four stages with all that they may know.
 #[derive(Debug)]

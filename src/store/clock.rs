@@ -2,6 +2,7 @@
 //!
 //! Nothing that enters a result may ask it.
 
+use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -76,6 +77,8 @@ impl Stopwatch {
             mp_version: env!("CARGO_PKG_VERSION").to_owned(),
             host: host(),
             pid: std::process::id(),
+            // Whoever commits knows.
+            airflow: BTreeMap::new(),
         }
     }
 }

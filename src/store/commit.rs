@@ -154,7 +154,7 @@ impl Store {
             extra,
             warnings,
             error,
-            run,
+            run: RunFacts { airflow: self.airflow.clone(), ..run },
         };
         Ok((manifest, remove))
     }

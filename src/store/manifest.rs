@@ -120,6 +120,9 @@ pub struct RunFacts {
     pub mp_version: String,
     pub host: String,
     pub pid: u32,
+    /// Which dag, task, run and try of Airflow it was, if any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub airflow: BTreeMap<String, String>,
 }
 
 /// What a task leaves beside its outputs.
@@ -193,6 +196,12 @@ impl Manifest {
         let due = manifest.ingredients.fingerprint(&manifest.stage, manifest.source.as_deref());
         if manifest.fingerprint != due {
             let text = "its fingerprint is not that of its ingredients".to_owned();
+            return Err(ManifestError::Unreadable(text));
+        }
+        let astray =
+            |output: &&Output| !output.published && output.place != Place::object(&output.sha256);
+        if let Some(output) = manifest.outputs.iter().find(astray) {
+            let text = format!("`{}` is not the object of its hash", output.place);
             return Err(ManifestError::Unreadable(text));
         }
         Ok(manifest)

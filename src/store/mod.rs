@@ -21,6 +21,7 @@ mod staged;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub use layout::{Layout, Place};
 pub use lock::{Lock, LockError};
 pub use manifest::{Column, ErrorFact, Ingredients, InputFact, Manifest, Output};
 pub use memo::FileStamp;
-pub use parsed::{Parsed, ParsedKey};
+pub use parsed::{NewParsed, ParsedKey};
 pub use staged::{MODE_PRIVATE, MODE_READ_ONLY, Scratch, Staged, StagedObject};
 
 use layout::task_name;
@@ -51,6 +52,8 @@ pub struct Store {
     layout: Layout,
     memo: Memo,
     keep: usize,
+    /// What is noted about every attempt beside its own facts.
+    airflow: BTreeMap<String, String>,
 }
 
 /// A manifest, if there is one to be had.
@@ -76,7 +79,12 @@ impl Store {
     /// Opens a store that need not exist yet; nothing is written before something is made.
     pub fn open(layout: Layout, keep: usize) -> Store {
         let memo = Memo::load(layout.memo_file());
-        Store { layout, memo, keep }
+        Store { layout, memo, keep, airflow: BTreeMap::new() }
+    }
+
+    /// The same store for a run of Airflow, whose ids are noted in the `run` part of manifests.
+    pub fn for_airflow(self, ids: BTreeMap<String, String>) -> Store {
+        Store { airflow: ids, ..self }
     }
 
     /// Where things are.

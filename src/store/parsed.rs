@@ -3,7 +3,9 @@
 //! Knows the content's hash, its length and a hash of the settings that enter; what a result means is
 //! its stage's business. A record lives while a kept result names its first object (`keep.rs`).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,8 +14,11 @@ use super::Store;
 use super::atomic::{self, Owner};
 use super::digest::Digest;
 use super::error::StoreError;
+use super::staged::StagedObject;
 
 const PARSED_VERSION: u32 = 1;
+/// So many wait for the file system at the same time.
+const WRITERS: usize = 16;
 
 /// What is known of an input file before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +57,16 @@ impl Parsed {
     }
 }
 
+/// A result on its way into the store.
+#[derive(Debug)]
+pub struct NewParsed<'k> {
+    pub key: ParsedKey<'k>,
+    /// Complete but not durable; the first decides how long the record is kept.
+    pub objects: Vec<StagedObject>,
+    /// The stage's own facts.
+    pub facts: Value,
+}
+
 /// The per-file results of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct ParsedIndex<'a> {
@@ -85,16 +100,41 @@ impl<'a> ParsedIndex<'a> {
         Ok(found)
     }
 
-    /// Was a file of that length ever seen? If not, hashing it beforehand cannot spare reading it.
-    pub fn any_of_size(&self, source: &str, bytes: u64) -> Result<bool, StoreError> {
-        let start = format!("{bytes}-");
+    /// The lengths of all files of a source that were seen: one of another length need not be hashed
+    /// before it is read.
+    pub fn sizes(&self, source: &str) -> Result<BTreeSet<u64>, StoreError> {
         let records = list(&self.store.layout().parsed_dir().join(source))?;
-        let starts = |path: &PathBuf| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with(&start))
+        let size = |path: &PathBuf| {
+            let name = path.file_name()?.to_str()?;
+            name.split_once('-')?.0.parse().ok()
         };
-        Ok(records.iter().any(starts))
+        Ok(records.iter().filter_map(size).collect())
+    }
+
+    /// Keeps results of many files: brings their objects into the store, makes all of it durable,
+    /// then records them. The file system is faster when asked for much at once.
+    pub fn insert_all(&self, results: Vec<NewParsed<'_>>, owner: &Owner) -> Result<(), StoreError> {
+        let next = Mutex::new(results.into_iter());
+        let insert_next = || {
+            loop {
+                // The lock is held for a moment only, and nothing panics under it.
+                let result = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(NewParsed { key, objects, facts }) = result else { return Ok(()) };
+                let mut digests = Vec::with_capacity(objects.len());
+                for object in objects {
+                    fs_err::File::open(object.path())?.sync_all()?;
+                    digests.push(self.store.put(object)?);
+                }
+                self.insert(&key, &Parsed::new(digests, facts), owner)?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(insert_next)).collect();
+            let ended = workers.into_iter().map(|worker| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            ended.collect::<Vec<_>>().into_iter().collect()
+        })
     }
 
     /// Keeps a result; its objects are in the store already.

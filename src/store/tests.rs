@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::clock::Moment;
 use super::keep::Pruned;
+use super::parsed::Parsed;
 use super::*;
 
 struct Project {
@@ -299,7 +300,7 @@ fn a_file_that_was_seen_is_found_by_content() {
     let (store, parsed) = (&project.store, project.store.parsed());
     let key = parsed_key("file");
     assert!(parsed.find(&key).unwrap().is_empty());
-    assert!(!parsed.any_of_size("prints", 5).unwrap());
+    assert!(parsed.sizes("prints").unwrap().is_empty());
     let lock = take_lock(store, "extract", Some("prints"));
     let rows = store.put(staged(store, &lock, "rows", MODE_READ_ONLY)).unwrap();
     let rejects = store.put(staged(store, &lock, "rejects", MODE_PRIVATE)).unwrap();
@@ -310,9 +311,8 @@ fn a_file_that_was_seen_is_found_by_content() {
     let other = Parsed::new(vec![rows], json!({"rows": 8}));
     parsed.insert(&key, &other, lock.owner()).unwrap();
     assert_eq!(parsed.find(&key).unwrap().len(), 2);
-    assert!(parsed.any_of_size("prints", 5).unwrap());
-    assert!(!parsed.any_of_size("prints", 55).unwrap());
-    assert!(!parsed.any_of_size("taps", 5).unwrap());
+    assert_eq!(parsed.sizes("prints").unwrap(), [5].into());
+    assert!(parsed.sizes("taps").unwrap().is_empty());
     assert!(parsed.find(&parsed_key("other")).unwrap().is_empty());
     fs_err::remove_file(store.layout().object(&rejects)).unwrap();
     assert_eq!(parsed.find(&key).unwrap(), [other], "a result that is not whole is none");

@@ -102,6 +102,44 @@ fn head_of_an_unknown_or_missing_artifact_is_an_error_that_says_what_there_is() 
 }
 
 #[test]
+fn export_replaces_no_artifact_no_raw_file_and_no_device() {
+    let project = done();
+    for target in ["data/output/training_dataset.parquet", "data/raw/prints.json", "data/.mp/x.csv"]
+    {
+        let before = std::fs::read(project.path(target)).ok();
+        let outcome = project.mp(&["export", "gold", "--csv", target]).fails(2);
+        assert!(outcome.stderr.contains("raw files or artifacts"), "{}", outcome.stderr);
+        assert_eq!(std::fs::read(project.path(target)).ok(), before);
+    }
+    project.mp(&["export", "gold", "--csv", "/dev/null"]).success();
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    std::fs::write(project.path("target.csv"), "old").unwrap();
+    std::os::unix::fs::symlink("target.csv", project.path("link.csv")).unwrap();
+    project.mp(&["export", "gold", "--csv", "link.csv"]).success();
+    assert!(project.path("link.csv").is_symlink());
+    assert!(Table::csv(&project.path("target.csv")).rows.len() > 1);
+}
+
+#[test]
+fn a_dry_run_of_export_and_synth_writes_nothing() {
+    let project = done();
+    project.mp(&["export", "gold", "--csv", "x.csv", "--dry-run"]).success();
+    project.mp(&["synth", "made", "--prints", "10", "--dry-run"]).success();
+    assert!(!project.path("x.csv").exists() && !project.path("made").exists());
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_a_document_too_where_one_was_asked_for() {
+    let project = done();
+    for arguments in [&["run", "--all", "features", "--json"][..], &["head", "x", "--json"]] {
+        let outcome = project.mp(arguments).fails(2);
+        let document: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!(document["schema"], format!("mp/{}/1", arguments[0]));
+        assert_eq!(document["error"]["exit_code"], 2);
+    }
+}
+
+#[test]
 fn export_writes_the_whole_artifact_as_csv() {
     let project = done();
     for artifact in ["gold", "prints", "taps", "payments"] {

@@ -187,6 +187,18 @@ fn a_value_out_of_range_or_of_the_wrong_type_names_file_line_and_key() {
 }
 
 #[test]
+fn an_as_of_always_has_a_year_of_four_digits() {
+    let project = Project::empty();
+    for given in ["0001-01-01", "9999-12-30", "9999-12-31T23:59:59.999999Z"] {
+        project.mp(&["config", "check", "--as-of", given]).success();
+    }
+    for given in ["0000-01-01", "9999-12-31", "9999-12-31T23:59:59-00:01"] {
+        let outcome = project.mp(&["config", "check", "--as-of", given]).fails(2);
+        outcome.says(&["--as-of", given, "from 0001-01-01 to 9999-12-30"]);
+    }
+}
+
+#[test]
 fn all_problems_are_told_together() {
     let project = Project::empty()
         .with("processing.chunk_size", json!(0))

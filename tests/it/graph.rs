@@ -39,6 +39,36 @@ fn the_graph_in_the_project_is_the_one_that_runs() {
 }
 
 #[test]
+fn a_graph_that_cannot_run_is_refused_before_anything_runs() {
+    let extract = "  extract: {each: sources}\n";
+    let preprocess = "  preprocess: {each: sources, needs: [extract]}\n";
+    let features = "  features: {needs: [preprocess]}\n";
+    for (stages, says) in [
+        (vec!["  extract: {}\n"], ["line 4", "`extract`", "each: sources"]),
+        (
+            vec![extract, "  preprocess: {each: sources}\n"],
+            ["line 5", "`preprocess`", "needs: [extract]"],
+        ),
+        (
+            vec![extract, preprocess, "  features: {each: sources, needs: [preprocess]}\n"],
+            ["line 6", "`features`", "needs: [preprocess]"],
+        ),
+        (
+            vec![extract, preprocess, features, "  quality: {needs: [features]}\n"],
+            ["line 7", "`quality`", "needs: [extract, preprocess, features]"],
+        ),
+        (vec![], ["line 3", "no stage", "stages"]),
+    ] {
+        let project = with_graph(&stages.concat());
+        for command in [["config", "check"], ["run", "--all"]] {
+            let outcome = project.mp(&command).fails(2);
+            outcome.says(&["dags/carousel.yaml"]).says(&says);
+        }
+        assert!(project.view().runs().is_empty(), "nothing was run");
+    }
+}
+
+#[test]
 fn a_cycle_is_a_configuration_error_that_names_all_of_it() {
     let project = with_graph(
         "  extract: {each: sources, needs: [quality]}\n  \

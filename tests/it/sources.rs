@@ -204,6 +204,28 @@ fn one_pattern_of_several_that_matches_nothing_is_an_input_error_too() {
 fn a_pattern_that_is_no_glob_is_a_mistake_in_the_configuration() {
     let project = project().with("sources.prints.files", json!(["prints[.json"]));
     project.mp(&["run", "--all"]).fails(2).says(&["prints[.json"]);
+    let outcome = project.mp(&["config", "check"]).fails(2);
+    outcome.says(&["config/params.yaml:", "sources.prints.files", "prints[.json"]);
+}
+
+#[test]
+fn what_has_the_name_of_a_raw_file_but_is_none_is_an_input_error_that_says_what_it_is() {
+    let project = project();
+    std::fs::remove_file(project.path("data/raw/prints.json")).expect("removed");
+    std::fs::create_dir(project.path("data/raw/prints.json")).expect("a folder");
+    project.mp(&["run", "--all"]).fails(3).says(&["data/raw/prints.json", "is a folder", "hint"]);
+    let project = Project::empty();
+    project.write("data/raw", "a file");
+    project.mp(&["run", "--all"]).fails(3).says(&["data/raw", "that is not a folder"]);
+}
+
+#[test]
+fn zeros_after_a_gz_file_are_padding() {
+    let project = project().with("sources.prints.files", json!(["prints.json.gz"]));
+    let bytes = [gz(&[shown(30, "1").as_bytes()]), vec![0; 10_240]].concat();
+    project.write("data/raw/prints.json.gz", bytes);
+    project.run_all();
+    assert_eq!(prints(&project), [row("1", "prints.json.gz", 0)]);
 }
 
 #[test]

@@ -51,6 +51,66 @@ fn values_out_of_range_or_of_a_wrong_type_say_what_is_allowed() {
 }
 
 #[test]
+fn a_value_that_is_right_but_for_its_quotes_or_its_emptiness_is_told_so() {
+    for (key, value, expected) in [
+        (
+            "processing.chunk_size",
+            "\"100\"",
+            "an integer of at least 1, not the text `100`; drop the quotes",
+        ),
+        (
+            "processing.validate_schema",
+            "'true'",
+            "`true` or `false`, not the text `true`; drop the quotes",
+        ),
+        (
+            "processing.max_reject_rate",
+            "'0.1'",
+            "a number from 0 to 1, not the text `0.1`; drop the quotes",
+        ),
+        // Wrong without its quotes too.
+        ("processing.chunk_size", "'0'", "an integer of at least 1, not `0`"),
+        ("processing.chunk_size", "''", "an integer of at least 1, not ``"),
+        (
+            "sources.taps.files",
+            "[]",
+            "a list of one or more file names or globs, not an empty list",
+        ),
+    ] {
+        let error = Project::new().params(&nest(key, value)).error();
+        assert!(error.ends_with(&format!("`{key}` must be {expected}")), "{error}");
+    }
+}
+
+#[test]
+fn an_as_of_outside_the_calendar_of_rows_says_what_the_bounds_are() {
+    for given in ["0000-01-01", "9999-12-31", "9999-12-31T23:59:59-00:01"] {
+        let error = Project::new().set(&format!("validation.as_of={given}")).error();
+        let expected = "`validation.as_of` must be a date from 0001-01-01 to 9999-12-30 or an \
+                        instant from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999Z, not ";
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_file_is_named_even_if_it_is_the_project_folder() {
+    let mut project = Project::new();
+    project.sources.files.push(project.folder.path().join("."));
+    let error = project.error();
+    let start = format!("configuration file `{}", project.folder.path().display());
+    assert!(error.starts_with(&start), "{error}");
+    assert!(error.contains("cannot be read: Is a directory"), "{error}");
+}
+
+#[test]
+fn what_turns_out_wrong_later_is_named_at_the_place_that_gave_it() {
+    let project = Project::new().params("sources:\n  taps:\n    files: '[a'\n");
+    let problem = project.load().problem("sources.taps.files", "no glob");
+    assert_eq!(problem.message, "`config/params.yaml:3`: `sources.taps.files`: no glob");
+    assert_eq!((problem.line, problem.key.as_deref()), (Some(3), Some("sources.taps.files")));
+}
+
+#[test]
 fn null_is_an_error_for_a_value_and_nothing_for_a_section() {
     for key in KEYS.iter().filter(|key| key.kind != Kind::AsOf) {
         for null in ["null", "~", ""] {

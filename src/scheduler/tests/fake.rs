@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::dag::{Graph, Spec, TaskId, select};
+use crate::dag::{Graph, Spec, StageForm, TaskId, select};
 use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink};
 use crate::scheduler::{Options, Plan, RunSummary, Scheduler, TaskState, Verdict};
@@ -75,9 +75,7 @@ impl Project {
     }
 
     fn of(spec: &Spec) -> Project {
-        // Whatever form the stages have is theirs.
-        let form = |stage: &StageSpec| ;
-        let graph = Graph::from_spec(spec, &forms, &SOURCES).unwrap();
+        let graph = Graph::from_spec(spec, &StageForm::as_in(spec), &SOURCES).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join("raw")).unwrap();
         let options = Options {
