@@ -53,6 +53,13 @@ impl ExitCode {
         self as u8
     }
 
+    /// May the same command do better later, with nothing changed by hand? A late file may have come,
+    /// a lock be free, a machine be back.
+    pub const fn is_retryable(self) -> bool {
+        use ExitCode::{Failure, Input, Interrupted, Temporary, Terminated};
+        matches!(self, Failure | Input | Temporary | Interrupted | Terminated)
+    }
+
     /// The one code to return for several outcomes; `Success` for none.
     pub fn worst(codes: impl IntoIterator<Item = ExitCode>) -> ExitCode {
         let codes: Vec<ExitCode> = codes.into_iter().collect();
@@ -71,5 +78,16 @@ mod tests {
         assert_eq!(ExitCode::worst([Success, Temporary]), Temporary);
         assert_eq!(ExitCode::worst([Usage, Internal, Failure]), Internal);
         assert_eq!(ExitCode::worst([]), Success);
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_is_not_tried_again() {
+        use ExitCode::*;
+        for code in [Failure, Input, Temporary, Interrupted, Terminated] {
+            assert!(code.is_retryable(), "{code:?}");
+        }
+        for code in [Success, Usage, Contract, Quality, Refused, Internal, NothingToDo] {
+            assert!(!code.is_retryable(), "{code:?}");
+        }
     }
 }

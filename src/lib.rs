@@ -9,6 +9,7 @@
 //! | [`report`] | the quality report: score, rules, verdict |
 //! | [`observe`] | log and progress; without it mp works silently |
 //! | [`synth`] | a generator of raw files |
+//! | [`airflow`] | the graph as a DAG file for Airflow |
 //! | [`source`] | raw files to lines |
 //! | [`record`] | one row and the rules it must keep |
 //! | [`rows`] | rows in user order, on disk and merged |
@@ -18,6 +19,7 @@
 //! | [`store`] | the only one that names paths under data/ and makes files visible there |
 //! | [`task`], [`progress`] | what scheduler and stages say to each other |
 //! | [`settings`] | the typed settings that each stage may read |
+//! | [`machine`] | limits of the container, memory, room and locks of this machine |
 //! | [`allocator`] | how soon freed memory is given back |
 //! | [`as_of`], [`exit_code`], [`error`] | the logical time, the exit codes, the top error |
 //!
@@ -29,6 +31,7 @@
     expect(clippy::disallowed_methods, reason = "tests make and damage files as they like")
 )]
 
+mod airflow;
 mod allocator;
 mod as_of;
 mod cli;
@@ -38,6 +41,7 @@ mod dag;
 mod error;
 mod exit_code;
 mod frame;
+mod machine;
 mod observe;
 mod progress;
 mod record;

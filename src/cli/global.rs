@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
+use super::airflow_mode::AirflowMode;
+
 /// Flags that stand before or after any command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
@@ -26,7 +28,9 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "N")]
     pub jobs: Option<u64>,
     /// Compute the selected tasks even if they are up to date
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_name = "true|false", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(hide_possible_values = true, action = ArgAction::Set)]
     pub force: bool,
     /// Only tell what would be done
     #[arg(long, global = true)]
@@ -34,6 +38,16 @@ pub(super) struct Global {
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
     pub json: bool,
+    /// End as a task of Airflow: logs with levels, then one JSON line as the last of all output; on
+    /// by itself where AIRFLOW_CTX_DAG_ID is set
+    #[arg(long, global = true, overrides_with = "no_airflow", conflicts_with = "json")]
+    pub airflow: bool,
+    /// Not as a task of Airflow, even if it is one
+    #[arg(long, global = true, overrides_with = "airflow")]
+    pub no_airflow: bool,
+    /// The contract with Airflow, if this process is a task of it.
+    #[arg(skip)]
+    pub mode: Option<AirflowMode>,
     /// How long to wait for a task that another process runs (60s, 2m, 0s)
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub lock_timeout: Duration,
@@ -43,6 +57,17 @@ pub(super) struct Global {
     /// More in the log; may be repeated
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+impl Global {
+    /// Whether this is a task of Airflow, if the user says.
+    pub fn is_airflow_task(&self) -> Option<bool> {
+        match (self.airflow, self.no_airflow) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        }
+    }
 }
 
 /// Reads `60s`, `2m`, `1h`, `500ms` or a plain number of seconds.

@@ -3,14 +3,20 @@
 //! One thin file for each subcommand: its arguments and what it calls. stdout carries the result,
 //! stderr logs and progress. Nothing is computed here.
 
+mod airflow_command;
+mod airflow_document;
+mod airflow_mode;
 mod artifact;
 mod config_command;
 mod data_commands;
+mod doctor_checks;
+mod doctor_command;
 mod global;
 mod graph_command;
 mod output;
 mod plan_command;
 mod project;
+mod resources;
 mod run_command;
 mod signals;
 mod status_command;
@@ -20,6 +26,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use airflow_mode::AirflowMode;
 use global::Global;
 
 /// Turns raw event logs (prints, taps, payments) into a machine-learning-ready dataset that can
@@ -100,6 +107,10 @@ enum Command {
   mp config show --origin                every value and where it comes from
   mp config check --config config/example.yaml")]
     Config(config_command::ConfigArgs),
+    /// Write the DAG file that runs the graph under Airflow
+    #[command(after_help = "Example:
+  mp airflow dag --operator bash --out dags/mp_carousel_bash.py")]
+    Airflow(airflow_command::AirflowArgs),
     /// Make raw files to try things with: seeded, realistic, with some bad rows
     #[command(after_help = "Examples:
   mp synth data/raw --prints 20000
@@ -119,6 +130,13 @@ Examples:
   mp export gold --csv gold.csv
   mp export prints --csv - | wc -l")]
     Export(data_commands::ExportArgs),
+    /// Tell what this machine lacks for a run, and what to do about it
+    #[command(after_help = "Examples:
+  mp doctor
+  mp doctor --json | jq '.checks[] | select(.status != \"ok\")'
+
+Exits with 1 if something would make a run fail.")]
+    Doctor,
     /// Print a completion script for a shell
     #[command(after_help = "Example:
   mp completions bash > /etc/bash_completion.d/mp")]
@@ -141,39 +159,93 @@ impl Command {
             Command::Status(_) => "status",
             Command::Graph(_) => "graph",
             Command::Config(args) => args.name(),
+            Command::Airflow(_) => "airflow-dag",
             Command::Synth(_) => "synth",
             Command::Head(_) => "head",
             Command::Export(_) => "export",
+            Command::Doctor => "doctor",
             Command::Completions { .. } => "completions",
         }
     }
 }
 
+/// The commands that run tasks, which may be tasks of Airflow.
+const RUNS: [&str; 5] = ["extract", "preprocess", "features", "quality", "run"];
+
 /// Parses the arguments, does what they say and returns how it ended.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version go to stdout and are no failure. A closed stream is no news.
-            let _ = error.print();
-            if !error.use_stderr() {
-                return ExitCode::Success;
-            }
-            let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-            if arguments.iter().any(|argument| argument == "--json") {
-                output::usage_error(&command_among(&arguments), &error.to_string());
-            }
-            return ExitCode::Usage;
-        }
+        Err(error) => return misunderstood(&error),
     };
     let (json, command) = (cli.global.json, cli.command.name());
-    match execute(cli) {
+    let mode = cli.airflow_mode();
+    cli.global.mode.clone_from(&mode);
+    // The panic itself has been told on stderr by then.
+    let ended = std::panic::catch_unwind(|| execute(cli)).unwrap_or_else(|_| {
+        let (text, hint) = ("mp panicked", "this is a bug in mp: please report it");
+        Err(Error::with_hint(ExitCode::Internal, text, hint))
+    });
+    match ended {
         Ok(code) => code,
         Err(error) => {
-            output::error(command, &error, json);
+            match mode {
+                Some(mode) => mode.end_with_error(&error, !json),
+                None => output::error(&error),
+            }
+            if json {
+                output::error_document(command, &error);
+            }
             error.exit_code()
         }
     }
+}
+
+impl Cli {
+    /// The contract with Airflow, if this process is a task of it.
+    fn airflow_mode(&self) -> Option<AirflowMode> {
+        let name = match &self.command {
+            Command::Extract(args) | Command::Preprocess(args) => args.task(self.command.name()),
+            other => other.name().to_owned(),
+        };
+        let is_run = RUNS.contains(&self.command.name()) && !self.global.dry_run;
+        let environment = project::environment();
+        let root = project::root(&environment);
+        AirflowMode::of(self.global.is_airflow_task(), &environment, root, &name, is_run)
+    }
+}
+
+/// Ends what could not be understood; help and version are no failure.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed stream is no news.
+        let _ = error.print();
+        return ExitCode::Success;
+    }
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let command = command_among(&arguments);
+    let environment = project::environment();
+    let asked = arguments.iter().rev().find_map(|argument| match argument.to_str() {
+        Some("--airflow") => Some(true),
+        Some("--no-airflow") => Some(false),
+        _ => None,
+    });
+    let (root, is_run) = (project::root(&environment), RUNS.contains(&command.as_str()));
+    let text = error.render().to_string();
+    match AirflowMode::of(asked, &environment, root, &command, is_run) {
+        None => {
+            let _ = error.print();
+        }
+        Some(mode) => {
+            airflow_mode::say(&text);
+            mode.end_early(ExitCode::Usage, text.trim_start_matches("error: "), !json);
+        }
+    }
+    if json {
+        output::usage_error(&command, &text);
+    }
+    ExitCode::Usage
 }
 
 /// The command that somebody meant, for the schema of the document that says it went wrong.
@@ -197,9 +269,11 @@ fn execute(cli: Cli) -> Result<ExitCode, Error> {
         Command::Status(args) => status_command::status(&global, &args),
         Command::Graph(args) => graph_command::graph(&global, &args),
         Command::Config(args) => config_command::config(&global, &args),
+        Command::Airflow(args) => airflow_command::airflow(&global, &args),
         Command::Synth(args) => synth_command::synth(&global, &args),
         Command::Head(args) => data_commands::head(&global, &args),
         Command::Export(args) => data_commands::export(&global, &args),
+        Command::Doctor => doctor_command::doctor(&global),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "mp", &mut script);

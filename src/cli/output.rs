@@ -43,26 +43,28 @@ pub(super) fn usage_error(command: &str, message: &str) {
     let _ = document(command, facts);
 }
 
-/// The error with its hint on stderr; with `--json` a document of it on stdout too, whose only
-/// member is `error`.
-pub(super) fn error(command: &str, error: &Error, json: bool) {
+/// The error with its hint on stderr.
+pub(super) fn error(error: &Error) {
     let mut message = format!("error: {error}\n");
     if let Some(hint) = error.hint() {
         message.push_str(&format!("hint: {hint}\n"));
     }
     // Nobody is left to be told.
     let _ = io::stderr().lock().write_all(message.as_bytes());
-    if json {
-        let problems = match error {
-            Error::Config(error) => Some(error.problems()),
-            _ => None,
-        };
-        let facts = json!({ "error": {
-            "message": error.to_string(),
-            "hint": error.hint(),
-            "exit_code": error.exit_code().code(),
-            "problems": problems,
-        }});
-        let _ = document(command, facts);
-    }
+}
+
+/// A document of the error on stdout, whose only member is `error`.
+pub(super) fn error_document(command: &str, error: &Error) {
+    let problems = match error {
+        Error::Config(error) => Some(error.problems()),
+        _ => None,
+    };
+    let facts = json!({ "error": {
+        "message": error.to_string(),
+        "hint": error.hint(),
+        "exit_code": error.exit_code().code(),
+        "problems": problems,
+    }});
+    // Nobody is left to be told.
+    let _ = document(command, facts);
 }

@@ -1,16 +1,19 @@
 //! A project as a command sees it: configuration, folders, graph, stages, log.
 //!
-//! The one place that reads the environment and, where as_of has no other source, the clock.
+//! The one place that reads the environment and the clock, which gives as_of where nothing else
+//! does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use super::global::Global;
+use super::resources::Bounded;
 use crate::config::{self, Config, Loaded};
 use crate::dag::{Graph, Spec};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::machine::Limits;
 use crate::observe::{self, LogGuard, LogOptions};
 use crate::record::Source;
 use crate::rows::Sizes;
@@ -22,15 +25,30 @@ const TEST_TINY: &str = "MP_TEST_TINY";
 /// Set by tests: this task panics.
 const TEST_PANIC: &str = "MP_TEST_PANIC";
 
+/// Set by tests: the folder in which they have made the parts of `/` that matter.
+const TEST_ROOT: &str = "MP_TEST_ROOT";
+
 /// A loaded project.
 pub(super) struct Project {
     pub loaded: Loaded,
     pub store: Store,
-    environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
 }
 
+/// Where the files of the machine begin.
+pub(super) fn root(environment: &BTreeMap<String, String>) -> PathBuf {
+    environment.get(TEST_ROOT).map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
+/// Now, for words about the clock.
+#[expect(clippy::disallowed_methods, reason = "nothing that is computed may ask it")]
+pub(super) fn now() -> chrono::DateTime<chrono::Utc> {
+    chrono::Utc::now()
+}
+
+/// The variables of this process.
 #[expect(clippy::disallowed_methods, reason = "the environment enters here and nowhere else")]
-fn environment() -> BTreeMap<String, String> {
+pub(super) fn environment() -> BTreeMap<String, String> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         let name = name.into_string().ok()?;
         Some((name, value.to_string_lossy().into_owned()))
@@ -55,8 +73,8 @@ pub(super) fn load_config(global: &Global) -> Result<(Loaded, BTreeMap<String, S
         jobs: global.jobs,
         env: environment.clone(),
     };
-    #[expect(clippy::disallowed_methods, reason = "the day of a run that is given none")]
-    let today = chrono::Utc::now().date_naive();
+    // The day of a run that is given none.
+    let today = now().date_naive();
     Ok((config::load(&sources, today)?, environment))
 }
 
@@ -72,7 +90,8 @@ impl Project {
             reports: paths.reports.clone(),
             store: paths.store.clone(),
         };
-        let store = Store::open(layout, loaded.config.store_keep());
+        let ids = global.mode.as_ref().map(|mode| mode.ids.clone()).unwrap_or_default();
+        let store = Store::open(layout, loaded.config.store_keep()).for_airflow(ids);
         Ok(Project { loaded, store, environment })
     }
 
@@ -81,21 +100,25 @@ impl Project {
         &self.loaded.config
     }
 
-    /// The project's graph, or the built-in one.
-    pub fn graph(&self) -> Result<Graph, Error> {
+    /// The project's graph file, or the built-in one.
+    pub fn spec(&self) -> Result<Spec, Error> {
         let path = self.config().project().join("dags/carousel.yaml");
-        let spec = match fs_err::read_to_string(&path) {
-            Ok(text) => Spec::parse(&text, "dags/carousel.yaml")?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Spec::built_in()?,
-            Err(error) => return Err(Error::new(ExitCode::Usage, error.to_string())),
-        };
+        match fs_err::read_to_string(&path) {
+            Ok(text) => Ok(Spec::parse(&text, "dags/carousel.yaml")?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Spec::built_in()?),
+            Err(error) => Err(Error::new(ExitCode::Usage, error.to_string())),
+        }
+    }
+
+    /// The graph of that file.
+    pub fn graph(&self) -> Result<Graph, Error> {
+        let spec = self.spec()?;
         Ok(Graph::from_spec(&spec, &Stages::FORMS, &Source::ALL.map(Source::name))?)
     }
 
     /// The stages with their settings.
     pub fn stages(&self) -> Stages<'_> {
         let config = self.config();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let each = |source: Source| config.extract(source.name()).map(|one| (source, one));
         let extract = Source::ALL.into_iter().filter_map(each).collect();
         let each = |source: Source| config.preprocess(source.name()).map(|one| (source, one));
@@ -109,10 +132,19 @@ impl Project {
             preprocess,
             features: config.features(),
             quality: config.quality(),
-            resources: config.resources(cores),
+            resources: self.resources().within,
             sizes: if tiny { Sizes::TINY } else { Sizes::NORMAL },
             panic_in: self.environment.get(TEST_PANIC).cloned(),
         }
+    }
+
+    /// What a run may use: as configured, within the limits of the container.
+    pub fn resources(&self) -> Bounded {
+        // Honours quotas of control groups and the processors that this process may run on.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_default = self.loaded.is_default("processing.max_memory_mb");
+        let limits = Limits::read(&root(&self.environment));
+        Bounded::of(self.config().resources(cores), at_default, &limits)
     }
 
     /// Starts the log; commands that change nothing keep it off the disk.
@@ -123,6 +155,7 @@ impl Project {
             verbosity: verbosity.clamp(-100, 100) as i8,
             stderr_is_terminal: std::io::stderr().is_terminal(),
             to_file,
+            collected: global.mode.is_some(),
         })
     }
 

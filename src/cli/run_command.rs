@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::airflow_document::Document;
 use super::global::Global;
 use super::output;
 use super::plan_command;
@@ -57,17 +58,26 @@ pub(super) struct RunArgs {
     plain: PlainStage,
 }
 
+impl SourceStage {
+    /// What the task is called that was asked for, or the stage with all of its tasks.
+    pub fn task(&self, stage: &str) -> String {
+        match &self.source {
+            Some(source) => format!("{stage}.{source}"),
+            None => stage.to_owned(),
+        }
+    }
+}
+
 /// Runs a stage that has sources.
 pub(super) fn source_stage(
     global: &Global,
     stage: &str,
     args: &SourceStage,
 ) -> Result<ExitCode, Error> {
-    let selector = match &args.source {
-        Some(name) => format!("{stage}.{}", Project::source(name)?),
-        None => stage.to_owned(),
-    };
-    execute(global, stage, &[selector], &args.plain)
+    if let Some(name) = &args.source {
+        Project::source(name)?;
+    }
+    execute(global, stage, &[args.task(stage)], &args.plain)
 }
 
 /// Runs a stage that has none.
@@ -114,6 +124,15 @@ fn execute(
     let display = log.display();
     let as_of = project.config().as_of();
     tracing::debug!(command, %as_of, tasks = selection.len(), "begins");
+    if let Some(mode) = &global.mode {
+        let id = |name: &str| mode.ids.get(name).map(String::as_str);
+        let (dag, task) = (id("dag_id"), id("task_id"));
+        let (run, r#try) = (id("run_id"), id("try_number"));
+        tracing::info!(dag, task, run, r#try, %as_of, "a task of Airflow begins");
+    }
+    if let Some(warning) = project.resources().warning {
+        tracing::warn!("{warning}");
+    }
     let stages = project.stages();
     crate::allocator::keep_within(stages.resources.memory_bytes);
     let scheduler = Scheduler {
@@ -130,9 +149,19 @@ fn execute(
         (Some(signal), ExitCode::Interrupted) => signal,
         (_, exit) => exit,
     };
-    report(global, &project, command, &summary, exit, log.log_file())?;
-    if exit == ExitCode::Success && summary.is_up_to_date() && args.skip_exit_code.is_some() {
-        return Ok(ExitCode::NothingToDo);
+    let skipped = summary.is_up_to_date() && args.skip_exit_code.is_some();
+    let exit = if exit == ExitCode::Success && skipped { ExitCode::NothingToDo } else { exit };
+    let Some(mode) = &global.mode else {
+        report(global, &project, command, &summary, exit, log.log_file())?;
+        return Ok(exit);
+    };
+    let words = words(&project, &summary, exit);
+    words.lines().for_each(|line| tracing::info!("{line}"));
+    tracing::info!(run_id = summary.run_id, exit = exit.code(), "a task of Airflow ends");
+    let document = Document::of_run(mode.name(), &project, &summary, exit);
+    mode.end(&document, !global.json)?;
+    if global.json {
+        report(global, &project, command, &summary, exit, None)?;
     }
     Ok(exit)
 }
@@ -150,10 +179,16 @@ fn report(
         if let Value::Object(facts) = &mut facts {
             facts.insert("as_of".into(), project.config().as_of().to_string().into());
             facts.insert("exit_code".into(), exit.code().into());
-            facts.insert("log".into(), json!(log));
+            let log = log.map(|path| path.display().to_string());
+            facts.insert("log".into(), log.into());
         }
         return output::document(command, facts);
     }
+    output::text(&words(project, summary, exit))
+}
+
+/// What came of a run, for people.
+fn words(project: &Project, summary: &RunSummary, exit: ExitCode) -> String {
     let mut text = table(summary);
     let tasks = summary.tasks.len();
     if summary.is_up_to_date() {
@@ -174,13 +209,13 @@ fn report(
         let seconds = summary.seconds;
         text.push_str(&format!("{tasks} tasks: {} in {seconds:.2}s\n", parts.join(", ")));
     }
-    if exit == ExitCode::Success {
+    if matches!(exit, ExitCode::Success | ExitCode::NothingToDo) {
         let gold = project.store.layout().path(&Place::gold());
         if summary.tasks.iter().any(|task| task.task.stage() == "features") {
             text.push_str(&format!("gold: {}\n", project.short(&gold)));
         }
     }
-    output::text(&text)
+    text
 }
 
 /// One line for each task.

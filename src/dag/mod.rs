@@ -3,6 +3,7 @@
 //! `dags/carousel.yaml` declares stages; a stage with `each: sources` is one task for each source. Task ids
 //! outside, petgraph inside. Knows names and order; not what a stage does or whether it is up to date.
 
+mod airflow;
 mod error;
 mod form;
 mod graph;
@@ -10,6 +11,7 @@ mod selector;
 mod spec;
 mod task_id;
 
+pub use airflow::{AirflowSettings, Timetable};
 pub use error::DagError;
 pub use form::StageForm;
 pub use graph::Graph;

@@ -4,9 +4,10 @@
 
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::airflow::AirflowSettings;
 use super::error::DagError;
 
 /// The graph that is used where a project has none of its own.
@@ -16,10 +17,32 @@ const BUILT_IN_NAME: &str = "dags/carousel.yaml";
 const SPEC_VERSION: u32 = 1;
 
 /// What a stage has one task for each of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase", expecting = "the word `sources`")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Each {
     Sources,
+}
+
+impl<'de> Deserialize<'de> for Each {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Each, D::Error> {
+        struct EachVisitor;
+
+        impl Visitor<'_> for EachVisitor {
+            type Value = Each;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the word `sources`")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Each, E> {
+                match word {
+                    "sources" => Ok(Each::Sources),
+                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_str(EachVisitor)
+    }
 }
 
 /// A stage as written.
@@ -39,6 +62,7 @@ pub struct Spec {
     pub file: String,
     pub name: String,
     pub stages: Vec<StageSpec>,
+    pub airflow: AirflowSettings,
 }
 
 #[derive(Deserialize)]
@@ -47,10 +71,11 @@ struct RawSpec {
     version: Version,
     name: String,
     stages: Pairs,
+    airflow: Option<AirflowSettings>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a whole number")]
+#[serde(untagged, expecting = "`version` must be a whole number")]
 enum Version {
     Number(u32),
 }
@@ -125,7 +150,8 @@ impl Spec {
             }
             stages.push(StageSpec { name, each, needs, line });
         }
-        Ok(Spec { file: file.to_owned(), name: raw.name, stages })
+        let airflow = raw.airflow.unwrap_or_default();
+        Ok(Spec { file: file.to_owned(), name: raw.name, stages, airflow })
     }
 }
 
@@ -205,7 +231,7 @@ mod tests {
         let top = "invalid type: string \"x\", expected a map of `version`, `name` and `stages`";
         assert!(error("x").contains(top), "{}", error("x"));
         for (text, word) in [
-            ("version: x\nname: x\nstages: {}", "version: expected a whole number"),
+            ("version: x\nname: x\nstages: {}", "`version` must be a whole number"),
             ("version: 1\nname: x\nstages: x", "expected a map of stages"),
             ("version: 1\nname: x\nstages: {a: x}", "expected a map of `each` and `needs`"),
             ("version: 1\nname: x\nstages: {a: {each: x}}", "`sources`"),
@@ -213,7 +239,7 @@ mod tests {
         ] {
             let error = error(text);
             assert!(error.contains(word), "{text}: {error}");
-            for internal in ["struct", "enum", "Raw", "Each", "u32", "variant of"] {
+            for internal in ["struct", "enum", "Raw", "Each", "u32", "YAML tag"] {
                 assert!(!error.contains(internal), "{text}: {error}");
             }
         }

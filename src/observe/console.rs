@@ -1,15 +1,18 @@
 //! stderr, shared by log lines and progress bars so that neither is printed into the other.
 //!
-//! Knows terminals; not what is printed.
+//! Knows terminals, and collectors of logs, which want to read a level where a line begins; not
+//! what is printed.
 
 use std::io::{self, Write};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use tracing::Level;
 
 /// stderr with room for bars. Clones are the same console.
 #[derive(Clone)]
 pub struct Console {
     bars: MultiProgress,
+    levels: bool,
     #[cfg(test)]
     pub(super) heard: std::sync::Arc<std::sync::Mutex<String>>,
 }
@@ -27,9 +30,20 @@ impl Console {
     pub(super) fn drawing_on(target: ProgressDrawTarget) -> Console {
         Console {
             bars: MultiProgress::with_draw_target(target),
+            levels: false,
             #[cfg(test)]
             heard: Default::default(),
         }
+    }
+
+    /// A console without bars, whose lines all begin with their level.
+    pub(super) fn with_levels() -> Console {
+        Console { levels: true, ..Console::new(false) }
+    }
+
+    /// Whether lines begin with their level.
+    pub(super) fn has_levels(&self) -> bool {
+        self.levels
     }
 
     /// The bars below the lines.
@@ -37,8 +51,22 @@ impl Console {
         &self.bars
     }
 
-    /// Prints a line above the bars. A stderr that is closed is no reason to fail.
-    pub fn line(&self, line: &str) {
+    /// Prints what was said above the bars. A stderr that is closed is no reason to fail.
+    pub fn say(&self, level: Level, text: &str) {
+        self.line(&self.worded(level, text));
+    }
+
+    /// The lines of a text as this console shows them.
+    pub(super) fn worded(&self, level: Level, text: &str) -> String {
+        if !self.levels {
+            return text.to_owned();
+        }
+        let lines: Vec<String> = text.lines().map(|line| format!("{level} {line}")).collect();
+        lines.join("\n")
+    }
+
+    /// Prints a line as it is.
+    pub(super) fn line(&self, line: &str) {
         self.print(format!("{line}\n").as_bytes());
     }
 

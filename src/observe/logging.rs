@@ -2,20 +2,21 @@
 //!
 //! A text line is the time in UTC (RFC 3339), the level, the message and its fields; a JSON line
 //! holds the same. Lines about progress are in the file always, but on stderr only as JSON: as
-//! text, [`Display`] prints them itself. Does not know events.
+//! text, [`Display`] prints them itself. For a collector of logs, which has a clock of its own, a
+//! line on stderr is text and begins with its level. Does not know events.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
-use tracing_subscriber::fmt::{FormatFields, MakeWriter, layer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, layer};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::registry::Registry;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::console::Console;
@@ -35,6 +36,8 @@ pub struct LogOptions<'a> {
     pub stderr_is_terminal: bool,
     /// Whether there is a log file; without, no folder is made.
     pub to_file: bool,
+    /// Whether a program reads stderr that looks for levels and groups, as Airflow does.
+    pub collected: bool,
 }
 
 /// The log and the console of this process, for as long as it is held.
@@ -66,9 +69,14 @@ pub fn init(options: &LogOptions<'_>) -> LogGuard {
 
 fn build(options: &LogOptions<'_>) -> (impl Subscriber + Send + Sync + use<>, LogGuard) {
     let settings = options.settings;
-    let console = Console::new(options.stderr_is_terminal);
+    let collected = options.collected;
+    let console = match collected {
+        true => Console::with_levels(),
+        false => Console::new(options.stderr_is_terminal),
+    };
+    let format = if collected { LogFormat::Text } else { settings.format };
     let quiet = options.verbosity < 0 || !settings.console;
-    let mode = match (quiet, settings.format) {
+    let mode = match (quiet, format) {
         (true, _) => Mode::Quiet,
         (false, LogFormat::Json) => Mode::Hidden,
         (false, LogFormat::Text) if console.bars().is_hidden() => Mode::Lines,
@@ -78,11 +86,14 @@ fn build(options: &LogOptions<'_>) -> (impl Subscriber + Send + Sync + use<>, Lo
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
     if settings.console {
         let level = if options.verbosity < 0 { LevelFilter::ERROR } else { level };
-        let json = settings.format == LogFormat::Json;
+        let json = format == LogFormat::Json;
         let shown = filter_fn(move |facts: &Metadata<'_>| json || facts.target() != TARGET);
         let colour = anstream::AutoStream::choice(&std::io::stderr());
         let colour = options.stderr_is_terminal && colour != anstream::ColorChoice::Never;
-        let lines = format_layer(settings.format, writing_to(&console), colour);
+        let lines = match collected {
+            true => levels_layer(writing_to(&console)),
+            false => format_layer(format, writing_to(&console), colour),
+        };
         layers.push(lines.with_filter(level.and(shown)).boxed());
     }
     let file =
@@ -105,7 +116,7 @@ fn open_file(settings: &LogSettings, console: &Console, silent: bool) -> Rotatin
     let console = console.clone();
     let warn = Box::new(move |text: &str| {
         if !silent {
-            console.line(&format!("warning: {text}"));
+            console.say(tracing::Level::WARN, &format!("warning: {text}"));
         }
     });
     RotatingWriter::open(&settings.dir.join(&settings.file), limits, std::process::id(), warn)
@@ -146,6 +157,34 @@ where
     }
 }
 
+/// Lines that begin with their level and have no time.
+fn levels_layer<W>(writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let fields = PlainFields(DefaultFields::new());
+    layer().with_writer(writer).with_ansi(false).fmt_fields(fields).event_format(Levels).boxed()
+}
+
+struct Levels;
+
+impl<S, N> FormatEvent<S, N> for Levels
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "{} ", event.metadata().level())?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
 /// Fields without colour. A type of its own, for layers with the same type of fields share what
 /// was formatted for a span, and the file would have the colours of the terminal in it.
 struct PlainFields(DefaultFields);
@@ -176,7 +215,17 @@ mod tests {
 
     /// What is logged to stderr and to the file.
     fn logged(settings: &LogSettings, verbosity: i8, log: impl FnOnce(&LogGuard)) -> [String; 2] {
-        let options = LogOptions { settings, verbosity, stderr_is_terminal: false, to_file: true };
+        logged_for(false, settings, verbosity, log)
+    }
+
+    fn logged_for(
+        collected: bool,
+        settings: &LogSettings,
+        verbosity: i8,
+        log: impl FnOnce(&LogGuard),
+    ) -> [String; 2] {
+        let (stderr_is_terminal, to_file) = (false, true);
+        let options = LogOptions { settings, verbosity, stderr_is_terminal, to_file, collected };
         let (subscriber, guard) = build(&options);
         tracing::subscriber::with_default(subscriber, || log(&guard));
         let file = fs_err::read_to_string(settings.dir.join(&settings.file));
@@ -272,6 +321,45 @@ mod tests {
         let [console, _] = logged(&json, 0, |guard| guard.display().event(&started));
         let line: serde_json::Value = serde_json::from_str(&console).unwrap();
         assert_eq!(line["message"], "🚀 start: features");
+    }
+
+    #[test]
+    fn for_a_collector_lines_begin_with_their_level_and_tasks_are_groups() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(dir.path(), LogFormat::Json);
+        let task = "features";
+        let events = [
+            Event::Started { task, index: 1, total: 2, reasons: &[] },
+            Event::Failed {
+                task,
+                seconds: 1.0,
+                exit: crate::exit_code::ExitCode::Input,
+                message: "no file\n  at all",
+                hint: Some("make one"),
+            },
+            Event::Blocked { task: "quality", by: task },
+        ];
+        let [console, file] = logged_for(true, &settings, 0, |guard| {
+            three_levels();
+            let display = guard.display();
+            events.iter().for_each(|event| display.event(event));
+        });
+        assert_eq!(
+            console,
+            "INFO usual task=\"features\" rows=3\nERROR large\n\
+             ::group::features\nINFO 🚀 start: features\n\
+             ERROR ❌ failed: features: no file\nERROR   at all\nERROR    hint: make one\n\
+             ::endgroup::\n\
+             ::group::quality\nWARN 🚧 blocked: quality by features\n::endgroup::\n"
+        );
+        assert!(file.lines().all(|line| line.starts_with('{')), "{file}");
+        let [console, _] = logged_for(true, &settings, -1, |guard| {
+            let display = guard.display();
+            events.iter().for_each(|event| display.event(event));
+        });
+        assert!(
+            console.lines().all(|line| line.starts_with("ERROR ") || line.starts_with("WARN "))
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod bars;
 mod console;
+mod groups;
 mod lines;
 mod log_file;
 mod logging;

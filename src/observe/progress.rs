@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::Level;
+
 use super::bars::Bar;
 use super::console::Console;
+use super::groups::Groups;
 use super::lines;
 use super::pace::Pace;
 use crate::progress::{Event, EventSink, Unit};
@@ -39,6 +42,8 @@ pub struct Display {
     mode: Mode,
     began: Instant,
     state: Mutex<State>,
+    /// Where lines of tasks are kept together.
+    groups: Option<Mutex<Groups>>,
 }
 
 #[derive(Default)]
@@ -66,7 +71,8 @@ struct Step {
 
 impl Display {
     pub(super) fn new(console: Console, mode: Mode) -> Display {
-        Display { console, mode, began: Instant::now(), state: Mutex::default() }
+        let groups = (console.has_levels() && mode == Mode::Lines).then(Mutex::default);
+        Display { console, mode, began: Instant::now(), state: Mutex::default(), groups }
     }
 
     /// The event as of this time since the display was made.
@@ -82,9 +88,7 @@ impl Display {
                 let started = Task { step: None, line_pace: pace, bar_pace: pace, done: 0, bar };
                 self.state().tasks.insert(task.to_owned(), started);
                 let line = lines::start(task);
-                if self.mode == Mode::Lines {
-                    self.console.line(&line);
-                }
+                self.progress(task, &line);
                 let reasons = reasons.join("; ");
                 let reasons = (!reasons.is_empty()).then_some(reasons);
                 tracing::info!(target: TARGET, task, reasons, "{line}");
@@ -97,17 +101,17 @@ impl Display {
             }
             Event::Waiting { task, holder } => {
                 let line = lines::waiting(task, holder);
-                self.line(&line);
+                self.task_line(task, Level::INFO, &line);
                 tracing::info!(target: TARGET, task, holder, "{line}");
             }
             Event::Warning { task, text } => {
                 let line = lines::warning(task, text);
-                self.line(&line);
+                self.task_line(task, Level::WARN, &line);
                 tracing::warn!(target: TARGET, task, "{}", first_line(&line));
             }
             Event::UpToDate { task } => {
                 let line = lines::up_to_date(task);
-                self.end(task, &line);
+                self.end(task, Level::INFO, &line);
                 tracing::info!(target: TARGET, task, "{line}");
                 self.is_over(task);
             }
@@ -118,25 +122,25 @@ impl Display {
                 } else {
                     lines::done(task, seconds)
                 };
-                self.end(task, &line);
+                self.end(task, Level::INFO, &line);
                 let counts = serde_json::to_string(counts).unwrap_or_default();
                 tracing::info!(target: TARGET, task, seconds, counts, "{line}");
                 self.is_over(task);
             }
             Event::Failed { task, seconds, exit, message, hint } => {
                 let line = lines::failed(task, message, hint);
-                self.failure(task, &line);
+                self.failure(task, Level::ERROR, &line);
                 let exit = exit.code();
                 tracing::error!(target: TARGET, task, seconds, exit, hint, "{}", first_line(&line));
             }
             Event::Blocked { task, by } => {
                 let line = lines::blocked(task, by);
-                self.failure(task, &line);
+                self.failure(task, Level::WARN, &line);
                 tracing::warn!(target: TARGET, task, by, "{line}");
             }
             Event::Cancelled { task } => {
                 let line = lines::cancelled(task);
-                self.end(task, &line);
+                self.end(task, Level::WARN, &line);
                 tracing::warn!(target: TARGET, task, "{line}");
             }
             Event::AllDone { done, up_to_date, failed, blocked, stopped, seconds } => {
@@ -148,7 +152,8 @@ impl Display {
                     (stopped, "stopped"),
                 ];
                 let line = lines::all_done(&counts, seconds);
-                self.line(&line);
+                self.print(Groups::finish);
+                self.line(Level::INFO, &line);
                 tracing::info!(target: TARGET, done, up_to_date, failed, blocked, stopped, seconds, "{line}");
             }
         }
@@ -158,26 +163,60 @@ impl Display {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A line for those who watch.
-    fn line(&self, line: &str) {
-        if matches!(self.mode, Mode::Bars | Mode::Lines) {
-            self.console.line(line);
+    /// Prints what groups let through; the lock is held, for the order of lines is theirs.
+    fn print(&self, step: impl FnOnce(&mut Groups) -> Vec<String>) {
+        if let Some(groups) = &self.groups {
+            let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+            step(&mut groups).iter().for_each(|line| self.console.line(line));
         }
     }
 
-    /// A line in place of the task's bar.
-    fn end(&self, task: &str, line: &str) {
+    /// A line of no task for those who watch.
+    fn line(&self, level: Level, line: &str) {
+        if self.groups.is_some() {
+            self.print(|groups| groups.between(self.console.worded(level, line)));
+        } else if matches!(self.mode, Mode::Bars | Mode::Lines) {
+            self.console.say(level, line);
+        }
+    }
+
+    /// A line of a task; of one that does not run, a line of none.
+    fn task_line(&self, task: &str, level: Level, line: &str) {
+        if self.groups.is_some() && self.state().tasks.contains_key(task) {
+            self.print(|groups| groups.line(task, self.console.worded(level, line)));
+        } else {
+            self.line(level, line);
+        }
+    }
+
+    /// A line of a task that bars stand for.
+    fn progress(&self, task: &str, line: &str) {
+        if self.mode == Mode::Lines {
+            self.task_line(task, Level::INFO, line);
+        }
+    }
+
+    /// The last line of a task, in place of its bar.
+    fn end(&self, task: &str, level: Level, line: &str) {
         // Only after the lock on the state is gone: a bar that goes draws.
         let ended = self.state().tasks.remove(task);
         drop(ended);
-        self.line(line);
+        if self.groups.is_some() {
+            self.print(|groups| {
+                let mut lines = groups.line(task, self.console.worded(level, line));
+                lines.extend(groups.end(task));
+                lines
+            });
+        } else {
+            self.line(level, line);
+        }
     }
 
     /// As [`Display::end`], for those too who want to hear of nothing else.
-    fn failure(&self, task: &str, line: &str) {
-        self.end(task, line);
+    fn failure(&self, task: &str, level: Level, line: &str) {
+        self.end(task, level, line);
         if self.mode == Mode::Quiet {
-            self.console.line(line);
+            self.console.say(level, line);
         }
     }
 
@@ -190,7 +229,7 @@ impl Display {
         if over <= total && total > 1 {
             let line = lines::processed(over, total, task);
             if self.mode == Mode::Lines {
-                self.console.line(&line);
+                self.line(Level::INFO, &line);
             }
             tracing::info!(target: TARGET, task, over, total, "{line}");
         }
@@ -216,9 +255,7 @@ impl Display {
         let Some(step) = step.filter(|step| step.total > 1) else { return };
         let what = format!("{task}: {}", step.name);
         let line = lines::processed(step.index.into(), step.total.into(), &what);
-        if self.mode == Mode::Lines {
-            self.console.line(&line);
-        }
+        self.progress(task, &line);
         tracing::info!(target: TARGET, task, "{line}");
     }
 
@@ -248,9 +285,7 @@ impl Display {
         };
         drop(state);
         let line = lines::advanced(&what, done, total, unit, per_second);
-        if self.mode == Mode::Lines {
-            self.console.line(&line);
-        }
+        self.progress(task, &line);
         tracing::info!(target: TARGET, task, done, total, per_second, "{line}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may use whom. A module not named here may use nothing of ours; `exit_code` and `as_of` are
 /// for everyone.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("main", &["cli", "error", "observe"]),
     ("lib", &[]),
     (
@@ -14,6 +14,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "config",
             "scheduler",
             "stage",
+            "source",
             "report",
             "observe",
             "synth",
@@ -27,8 +28,11 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "task",
             "progress",
             "allocator",
+            "machine",
+            "airflow",
         ],
     ),
+    ("airflow", &["dag"]),
     ("error", &["config", "dag", "scheduler", "stage", "store", "synth", "task", "frame"]),
     ("config", &["settings"]),
     ("scheduler", &["dag", "store", "task", "progress"]),
@@ -49,6 +53,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("progress", &[]),
     ("record", &[]),
     ("allocator", &[]),
+    ("machine", &[]),
     ("contract", &[]),
     ("settings", &[]),
 ];

@@ -62,10 +62,16 @@ mod refusals;
 mod repair;
 
 // How it speaks.
+/// The DAG files for Airflow.
+mod airflow;
+/// A run as a task of Airflow: the last line, files, levels, groups, ids, signals.
+mod airflow_task;
 /// plan, status, head, export, config, help, and JSON output.
 mod commands;
 /// Settings: precedence, unknown keys, values out of range.
 mod config;
+/// What a machine lacks, and what to do about it.
+mod doctor;
 /// Each exit code of the table.
 mod exit_codes;
 /// The graph: its pictures, and graphs that are refused.

@@ -1,0 +1,144 @@
+//! The graph as a DAG file for Airflow 3.3: one Airflow task for each task, the same edges.
+//!
+//! Text in, text out: settings and graph are filled into templates, whose Python is the real text
+//! of the file. Knows no file and no stage.
+
+mod operator;
+mod python;
+mod tasks;
+mod template;
+
+pub use operator::Operator;
+
+use crate::dag::{AirflowSettings, Graph, Timetable};
+use operator::{BASH, KUBERNETES};
+use template::Values;
+
+const DAG: &str = include_str!("templates/dag.py");
+/// A pod is killed so long after Airflow has given the task up.
+const DEADLINE_SLACK_SECONDS: u64 = 300;
+
+/// Why there can be no DAG file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AirflowError {
+    /// Airflow takes the name as part of an id.
+    #[error("`{0}` cannot be part of the id of a DAG: it may hold letters, digits, `_` and `-`")]
+    Name(String),
+}
+
+/// The id of the DAG.
+pub fn dag_id(graph: &Graph, operator: Operator) -> String {
+    format!("mp_{}_{operator}", graph.name())
+}
+
+/// The whole DAG file.
+pub fn dag_file(
+    graph: &Graph,
+    settings: &AirflowSettings,
+    operator: Operator,
+) -> Result<String, AirflowError> {
+    let name = graph.name();
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.len() > 100 || !name.chars().all(plain) {
+        return Err(AirflowError::Name(name.chars().take(100).collect()));
+    }
+    let text = |text: &str| python::literal(text);
+    let (timetable, schedule) = schedule(settings);
+    let asset = tasks::last(graph).is_some();
+    let mut values = Values::default();
+    values.set("name", name);
+    values.set("dag_id", dag_id(graph, operator));
+    values.set("operator", operator.to_string());
+    values
+        .set("description", text(&format!("mp: the graph {name}, one task for each of its tasks")));
+    values.set("sdk_names", sdk_names(graph, timetable, asset));
+    values.set("schedule", schedule);
+    let day = settings.start_date;
+    values.set("start_date", format!("{}, {}, {}", day.year, day.month, day.day));
+    let tags: Vec<String> = settings.tags.iter().map(|tag| text(tag.as_str())).collect();
+    values.set("tags", format!("[{}]", tags.join(", ")));
+    values.set("owner", text(settings.owner.as_str()));
+    let pool = settings.pool.as_ref().map(|pool| text(pool.as_str()));
+    values.set("pool", pool.map_or(String::new(), |pool| format!("\n        \"pool\": {pool},")));
+    values.set("retries", settings.retries.0.to_string());
+    values.set("retry_delay_minutes", settings.retry_delay_minutes.0.to_string());
+    values.set("late_input_delay_minutes", settings.late_input_delay_minutes.0.to_string());
+    values.set("timeout_minutes", settings.timeout_minutes.0.to_string());
+    let timeout_seconds = u64::from(settings.timeout_minutes.0) * 60;
+    values.set("deadline_seconds", (timeout_seconds + DEADLINE_SLACK_SECONDS).to_string());
+    values.set("config", settings.config.as_str());
+    values.set("config_literal", text(settings.config.as_str()));
+    values.set("project", text(settings.project.as_str()));
+    values.set("image", text(settings.image.as_str()));
+    values.set("namespace", text(settings.namespace.as_str()));
+    values.set("service_account", text(settings.service_account.as_str()));
+    values.set("volume_claim", text(settings.volume_claim.as_str()));
+    values.set("cpu", text(settings.cpu.as_str()));
+    values.set("memory", text(settings.memory.as_str()));
+    values.set("tasks", tasks::tasks(graph));
+    values.set("edges", tasks::edges(graph));
+    let (helpers, import_json, module, class, where_it_is) = match operator {
+        Operator::Bash => (
+            BASH,
+            "import json\n",
+            "airflow.providers.standard.operators.bash",
+            "BashOperator",
+            "`MP_PROJECT` of the worker, else the `project` of `dags/carousel.yaml`",
+        ),
+        Operator::Kubernetes => (
+            KUBERNETES,
+            "",
+            "airflow.providers.cncf.kubernetes.operators.pod",
+            "KubernetesPodOperator",
+            "the volume of the pod, `project` of `dags/carousel.yaml`",
+        ),
+    };
+    values.set("import_json", import_json);
+    values.set("operator_module", module);
+    values.set("operator_class", class);
+    values.set("where", where_it_is);
+    let mut helpers = template::fill(helpers, &values).trim_end().to_owned();
+    if asset {
+        helpers.insert_str(0, &tasks::asset(name));
+    }
+    values.set("helpers", helpers);
+    Ok(template::fill(DAG, &values))
+}
+
+/// The name of the timetable's class, and how it is made.
+fn schedule(settings: &AirflowSettings) -> (Option<&'static str>, String) {
+    let Some(cron) = &settings.schedule else { return (None, "None".to_owned()) };
+    let (class, more) = match settings.timetable {
+        Timetable::Cron => ("CronTriggerTimetable", ""),
+        Timetable::Interval => ("CronDataIntervalTimetable", ""),
+        Timetable::Partition => {
+            ("CronPartitionTimetable", ", key_format=\"%Y-%m-%d\", run_offset=-1")
+        }
+    };
+    let arguments = format!("{}, timezone=\"UTC\"{more}", python::literal(cron.as_str()));
+    if more.is_empty() {
+        (Some(class), format!("{class}({arguments})"))
+    } else {
+        // As ruff would format it: the line is too long for one.
+        (Some(class), format!("{class}(\n        {arguments}\n    )"))
+    }
+}
+
+/// What is imported from Airflow's SDK, a line each.
+fn sdk_names(graph: &Graph, timetable: Option<&str>, asset: bool) -> String {
+    let grouped = graph.tasks().iter().any(|task| task.source().is_some());
+    let names = [
+        Some("DAG"),
+        asset.then_some("Asset"),
+        timetable,
+        Some("Param"),
+        Some("RetryDecision"),
+        Some("RetryPolicy"),
+        grouped.then_some("TaskGroup"),
+    ];
+    let lines: Vec<String> = names.iter().flatten().map(|name| format!("    {name},")).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests;
