@@ -94,7 +94,7 @@ pub(super) fn show(
         let text: String = plan.tasks.iter().map(|task| lines(task, width)).collect();
         let to_run = plan.tasks.iter().filter(|task| task.verdict != Verdict::UpToDate).count();
         let end = if to_run == 0 {
-            format!("nothing to do: {} tasks are up to date\n", plan.tasks.len())
+            format!("nothing to do: {}\n", run_command::all_up_to_date(plan.tasks.len()))
         } else {
             format!("{to_run} of {} tasks are not up to date\n", plan.tasks.len())
         };

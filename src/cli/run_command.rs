@@ -192,7 +192,7 @@ fn words(project: &Project, summary: &RunSummary, exit: ExitCode) -> String {
     let mut text = table(summary);
     let tasks = summary.tasks.len();
     if summary.is_up_to_date() {
-        text.push_str(&format!("nothing to do: {tasks} tasks are up to date\n"));
+        text.push_str(&format!("nothing to do: {}\n", all_up_to_date(tasks)));
     } else {
         let count = |state: TaskState| summary.count(state);
         let mut parts = vec![format!("{} done", count(TaskState::Done))];
@@ -207,7 +207,8 @@ fn words(project: &Project, summary: &RunSummary, exit: ExitCode) -> String {
             }
         }
         let seconds = summary.seconds;
-        text.push_str(&format!("{tasks} tasks: {} in {seconds:.2}s\n", parts.join(", ")));
+        let noun = if tasks == 1 { "task" } else { "tasks" };
+        text.push_str(&format!("{tasks} {noun}: {} in {seconds:.2}s\n", parts.join(", ")));
     }
     if matches!(exit, ExitCode::Success | ExitCode::NothingToDo) {
         let gold = project.store.layout().path(&Place::gold());
@@ -216,6 +217,15 @@ fn words(project: &Project, summary: &RunSummary, exit: ExitCode) -> String {
         }
     }
     text
+}
+
+/// `8 tasks are up to date`.
+pub(super) fn all_up_to_date(tasks: usize) -> String {
+    if tasks == 1 {
+        "1 task is up to date".to_owned()
+    } else {
+        format!("{tasks} tasks are up to date")
+    }
 }
 
 /// One line for each task.

@@ -15,6 +15,8 @@ mod ordered;
 mod pack;
 mod parts;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use block::{Block, BlockBuilder};
 pub use cursor::Cursor;

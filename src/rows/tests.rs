@@ -1,0 +1,116 @@
+//! Rows through every pass at once: chunks, runs, files, passes, ranges, merge, against a plain sort.
+
+use proptest::prelude::*;
+
+use super::order::hash_user;
+use super::*;
+
+/// User, timestamp, value prop, measure: its file and row number follow from where it stands.
+type Event = (String, i64, String, u64);
+
+fn event() -> impl Strategy<Value = Event> {
+    ("[a-d]{1,2}", 0..4_i64, "[pq]", 0..3_u64)
+}
+
+/// What a row is once it is sorted, as values that can be compared.
+type Placed = (u64, String, i64, String, u64, u32, u64);
+
+fn placed(row: &RowRef<'_>) -> Placed {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (user, value_prop) = (text(row.user), text(row.value_prop));
+    (row.hash, user, row.timestamp_us, value_prop, row.measure, row.file, row.row_number)
+}
+
+/// Writes the events of one input file as a rows file, in chunks of `chunk` rows.
+fn write(folder: &std::path::Path, name: usize, events: &[Event], chunk: usize) -> RowsFile {
+    let path = folder.join(name.to_string());
+    let mut writer = RowsWriter::new(fs_err::File::create(&path).unwrap()).unwrap();
+    let mut run = RunBuffer::new(&Sizes::TINY);
+    for (index, part) in events.chunks(chunk).enumerate() {
+        let mut rows = Chunk::default();
+        for (row, (user, time, prop, measure)) in part.iter().enumerate() {
+            rows.push(user, *time, prop, *measure, row as u64, 0);
+        }
+        let mut taken = 0;
+        while taken < rows.len() {
+            taken = run.fill(&rows, taken, (index * chunk) as u64, &Sizes::TINY);
+            if run.is_full(&Sizes::TINY) {
+                run.write_sorted(&mut writer, &Sizes::TINY).unwrap();
+            }
+        }
+    }
+    if !run.is_empty() {
+        run.write_sorted(&mut writer, &Sizes::TINY).unwrap();
+    }
+    writer.finish().unwrap();
+    RowsFile::open(&path).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn merged_ranges_laid_end_to_end_are_all_rows_sorted(
+        files in prop::collection::vec(prop::collection::vec(event(), 0..30), 0..5),
+        chunk in 1..8_usize,
+        part_rows in 1..20_u64,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut wanted = Vec::new();
+        let mut opened = Vec::new();
+        for (number, events) in files.iter().enumerate() {
+            for (row, (user, time, prop, measure)) in events.iter().enumerate() {
+                let (hash, file) = (hash_user(user.as_bytes()), number as u32);
+                wanted.push((hash, user.clone(), *time, prop.clone(), *measure, file, row as u64));
+            }
+            let file = write(folder.path(), number, events, chunk);
+            prop_assert_eq!(file.summary().rows, events.len() as u64);
+            let times = events.iter().map(|event| event.1);
+            prop_assert_eq!(file.summary().timestamps_us, times.clone().min().zip(times.max()));
+            opened.push((file, Some(number as u32)));
+        }
+        wanted.sort();
+        let ranges = split_by_hash(opened.iter().map(|(file, _)| file), part_rows);
+        let mut spilled = 0;
+        let merged = merge_in_passes(
+            opened,
+            2,
+            &Sizes::TINY,
+            || {
+                spilled += 1;
+                let path = folder.path().join(format!("spill {spilled}"));
+                let options = fs_err::OpenOptions::new().create(true).write(true).open(path)?;
+                Ok(options)
+            },
+            |file| RowsFile::open(file.path()),
+        )
+        .unwrap();
+        let mut found = Vec::new();
+        for range in ranges {
+            let runs = merged.iter().flat_map(|(file, number)| {
+                (0..file.runs()).map(move |run| Cursor::new(file, run, range, *number).unwrap())
+            });
+            let mut merge = Merge::new(runs.collect());
+            while let Some(row) = merge.row() {
+                found.push(placed(&row));
+                merge.advance().unwrap();
+            }
+        }
+        prop_assert_eq!(found, wanted);
+    }
+}
+
+#[test]
+fn a_cut_or_foreign_file_is_damaged_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = [("u".to_owned(), 1, "p".to_owned(), 1), ("v".to_owned(), 2, "p".to_owned(), 1)];
+    write(folder.path(), 0, &events, 1);
+    let whole = fs_err::read(folder.path().join("0")).unwrap();
+    for length in 0..whole.len() {
+        let path = folder.path().join("cut");
+        fs_err::write(&path, &whole[..length]).unwrap();
+        let error = RowsFile::open(&path).unwrap_err();
+        assert!(matches!(error, RowsError::Damaged { .. }), "{length}: {error}");
+        assert!(error.to_string().contains("cut"));
+    }
+}
