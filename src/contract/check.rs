@@ -4,6 +4,8 @@
 
 use polars::prelude::*;
 
+use crate::as_of::rfc3339;
+
 /// What every value of a column must fulfil.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Check {
@@ -48,17 +50,10 @@ impl std::fmt::Display for Check {
             Check::IntegerBetween { min, max } => write!(f, "from {min} to {max}"),
             Check::NumberBetween { min, max } => write!(f, "a number from {min} to {max}"),
             Check::TimeBetween { min, max } => {
-                write!(f, "from {} to before {}", instant(*min), instant(*max))
+                write!(f, "from {} to before {}", rfc3339(*min), rfc3339(*max))
             }
         }
     }
-}
-
-fn instant(micros: i64) -> String {
-    chrono::DateTime::from_timestamp_micros(micros).map_or_else(
-        || format!("{micros} µs"),
-        |time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
-    )
 }
 
 impl Check {
@@ -103,7 +98,7 @@ impl Check {
                 if !all_within(values.min(), values.max(), &range) {
                     for (row, value) in values.iter().enumerate() {
                         let outside = value.filter(|value| !range.contains(value));
-                        broken.add(row, outside.map(instant));
+                        broken.add(row, outside.map(rfc3339));
                     }
                 }
             }

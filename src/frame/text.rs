@@ -1,7 +1,8 @@
 //! Values as text, for people and for CSV: money with two decimals, times in UTC.
 
-use chrono::{DateTime, SecondsFormat};
 use polars::prelude::*;
+
+use crate::as_of::rfc3339;
 
 /// Columns that hold money.
 const MONEY: [&str; 2] = ["amount", "payments_amount_3w"];
@@ -18,12 +19,7 @@ pub fn row_texts(frame: &DataFrame, row: usize) -> PolarsResult<Vec<String>> {
             }
             AnyValue::Float64(value) => value.to_string(),
             AnyValue::Datetime(micros, TimeUnit::Microseconds, _)
-            | AnyValue::DatetimeOwned(micros, TimeUnit::Microseconds, _) => {
-                DateTime::from_timestamp_micros(micros).map_or_else(
-                    || micros.to_string(),
-                    |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-                )
-            }
+            | AnyValue::DatetimeOwned(micros, TimeUnit::Microseconds, _) => rfc3339(micros),
             other => other.to_string(),
         })
     };

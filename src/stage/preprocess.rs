@@ -11,7 +11,7 @@ use super::ingest::measure_of;
 use super::memory::Share;
 use super::outcome::output;
 use super::tables::{Table, Written};
-use crate::as_of::AsOf;
+use crate::as_of::{AsOf, rfc3339};
 use crate::contract::{Bounds, silver};
 use crate::exit_code::ExitCode;
 use crate::frame::{SilverFrame, amount_of_cents};
@@ -129,7 +129,7 @@ impl Preprocess<'_> {
         counts.insert("duplicates_dropped".into(), dropped.into());
         counts.insert("rows_after_as_of".into(), tally.after_as_of.into());
         if let Some(latest) = tally.latest_after_as_of_us {
-            counts.insert("latest_after_as_of".into(), instant(latest).into());
+            counts.insert("latest_after_as_of".into(), rfc3339(latest).into());
         }
         let extra = json!({ "events": events.digest() });
         let rows = Some(written.rows);
@@ -321,13 +321,6 @@ impl<'s> Sink<'s> {
         let (events, summary) = self.events.finish()?;
         Ok(Sunk { written, tally: self.tally, events, event_rows: summary.rows })
     }
-}
-
-fn instant(micros: i64) -> String {
-    chrono::DateTime::from_timestamp_micros(micros).map_or_else(
-        || format!("{micros} µs"),
-        |time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
-    )
 }
 
 /// Longer runs made of shorter ones, on disk until the task is done.
