@@ -16,6 +16,9 @@ use crate::exit_code::ExitCode;
 use crate::progress::Silent;
 use crate::scheduler::{Options, Plan, PlannedTask, Reason, Scheduler, Verdict};
 
+/// So many reasons of a task are shown to people; `--json` has all.
+const SHOWN_REASONS: usize = 10;
+
 /// Arguments of `mp plan`.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -109,7 +112,11 @@ pub(super) fn show(
 /// What becomes of a task, then a line for each reason.
 fn lines(task: &PlannedTask, width: usize) -> String {
     let verdict = word(task.verdict);
-    let mut reasons: Vec<String> = task.reasons.iter().map(Reason::to_string).collect();
+    let mut reasons: Vec<String> =
+        task.reasons.iter().take(SHOWN_REASONS).map(Reason::to_string).collect();
+    if let more @ 1.. = task.reasons.len() - reasons.len() {
+        reasons.push(format!("and {more} more"));
+    }
     if let Some(error) = &task.error {
         reasons.insert(0, error.to_string());
         reasons.extend(error.hint.iter().map(|hint| format!("hint: {hint}")));
