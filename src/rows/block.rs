@@ -3,6 +3,7 @@
 //! Each user and each value prop of a block is kept once. A block knows nothing of its
 //! neighbours nor of the file that it lies in.
 
+use super::interner::Interner;
 use super::order::{RowRef, hash_user};
 use super::pack::{Input, Short, pack, unpack};
 
@@ -226,11 +227,8 @@ fn codes(
 #[derive(Debug, Default)]
 pub struct BlockBuilder {
     block: Block,
-    codes: std::collections::HashMap<Box<[u8]>, u32>,
+    value_props: Interner,
 }
-
-/// Value props up to this many are found by comparing, more by hashing.
-const COMPARED_VALUE_PROPS: usize = 16;
 
 impl BlockBuilder {
     /// Whether the block should be taken before another row.
@@ -261,25 +259,16 @@ impl BlockBuilder {
     }
 
     fn code_of(&mut self, value_prop: &[u8]) -> u32 {
-        let known = &self.block.value_props;
-        let compared = known.len().min(COMPARED_VALUE_PROPS);
-        if let Some(code) = (0..compared).find(|&code| known.get(code) == value_prop) {
-            return code as u32;
-        }
-        if let Some(&code) = self.codes.get(value_prop) {
-            return code;
-        }
-        let code = known.len() as u32;
-        self.block.value_props.push(value_prop);
-        if code as usize >= COMPARED_VALUE_PROPS {
-            self.codes.insert(value_prop.into(), code);
+        let code = self.value_props.number(value_prop);
+        if code as usize == self.block.value_props.len() {
+            self.block.value_props.push(value_prop);
         }
         code
     }
 
     /// The rows so far; the builder is empty again.
     pub fn take(&mut self) -> Block {
-        self.codes.clear();
+        self.value_props.clear();
         std::mem::take(&mut self.block)
     }
 
@@ -287,7 +276,7 @@ impl BlockBuilder {
     pub fn with_block<T>(&mut self, look: impl FnOnce(&Block) -> T) -> T {
         let result = look(&self.block);
         self.block.clear();
-        self.codes.clear();
+        self.value_props.clear();
         result
     }
 }
