@@ -140,12 +140,12 @@ impl SilverFrame {
 
     /// Adds the next row in user order, from the file of this name.
     #[inline]
-    pub fn push(&mut self, row: &RowRef<'_>, source_file: &str) {
+    pub fn push(&mut self, row: &RowRef<'_>, source_file: &str, duplicate: bool) {
         self.events.push(row.timestamp_us, row.user, row.value_prop, row.measure);
         self.text_bytes += row.user.len() + row.value_prop.len();
         self.source_files.push(source_file);
         self.row_numbers.push(row.row_number as i64);
-        self.duplicates.push(row.duplicate);
+        self.duplicates.push(duplicate);
         self.scores.push(1.0 - 0.25 * f64::from(row.soft_issues));
     }
 

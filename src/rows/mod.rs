@@ -6,27 +6,40 @@
 //! the rows and on [`Sizes`] alone. It knows nothing of sources, stages or what a measure means.
 
 mod block;
+mod build;
 mod cursor;
 mod file;
+mod gather;
 mod interner;
 mod merge;
 mod order;
 mod ordered;
 mod pack;
 mod parts;
+mod passes;
+mod pool;
+mod record;
 mod run;
+mod sort;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod unpack;
 
-pub use block::{Block, BlockBuilder};
+pub use block::Block;
+pub use build::{BlockBuilder, PackedBlock};
 pub use cursor::Cursor;
 pub use file::{RowsFile, RowsWriter};
+pub use gather::{Gatherer, NumberedFile, Run, runs_of};
 pub use interner::Interner;
-pub use merge::{Merge, merge_in_passes};
-pub use order::RowRef;
+pub use merge::Merge;
+pub use order::{RowRef, hash_user};
 pub use ordered::{Emitter, in_order};
 pub use parts::{HashRange, split_by_hash};
-pub use run::{Chunk, RunBuffer};
+pub use passes::{Effort, merge_in_passes};
+pub use pool::Pool;
+pub use record::{Record, UserText};
+pub use run::{Chunk, RunBuffer, SortSpace};
 
 /// How much is held at a time; part of the bytes of a rows file, so never a user's setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +54,14 @@ pub struct Sizes {
     pub block_text_bytes: usize,
     /// Rows that one part of a parallel pass should have.
     pub part_rows: u64,
+    /// Rows that a sweep over the events of all sources should have at a time.
+    pub sweep_rows: u64,
     /// Bytes of raw text parsed at a time.
     pub slab_bytes: usize,
-    /// The most runs merged at once, whatever the memory; `None` lets memory decide.
-    pub fan_in: Option<usize>,
+    /// The most runs read at once.
+    pub fan_in: usize,
+    /// The most rows sorted at once, whatever the memory; `None` lets memory decide.
+    pub most_rows: Option<u64>,
 }
 
 impl Sizes {
@@ -52,11 +69,13 @@ impl Sizes {
     pub const NORMAL: Sizes = Sizes {
         run_rows: 1 << 19,
         run_text_bytes: 12 << 20,
-        block_rows: 4096,
+        block_rows: 1024,
         block_text_bytes: 128 << 10,
-        part_rows: 1 << 20,
+        part_rows: 1 << 17,
+        sweep_rows: 1 << 20,
         slab_bytes: 1 << 20,
-        fan_in: None,
+        fan_in: 1024,
+        most_rows: None,
     };
     /// What tests use, so that a handful of rows goes through every pass.
     pub const TINY: Sizes = Sizes {
@@ -65,8 +84,10 @@ impl Sizes {
         block_rows: 2,
         block_text_bytes: 32,
         part_rows: 5,
+        sweep_rows: 5,
         slab_bytes: 64,
-        fan_in: Some(2),
+        fan_in: 2,
+        most_rows: Some(8),
     };
 }
 

@@ -34,8 +34,6 @@ pub struct RowRef<'a> {
     pub row_number: u64,
     /// Soft issues of the row, 0 to 4.
     pub soft_issues: u8,
-    /// Whether an equal row came before; set when duplicates are flagged.
-    pub duplicate: bool,
 }
 
 impl RowRef<'_> {

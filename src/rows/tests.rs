@@ -1,5 +1,7 @@
 //! Rows through every pass at once: chunks, runs, files, passes, ranges, merge, against a plain sort.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::order::hash_user;
@@ -9,15 +11,15 @@ use super::*;
 type Event = (String, i64, String, u64);
 
 fn event() -> impl Strategy<Value = Event> {
-    ("[a-d]{1,2}", 0..4_i64, "[pq]", 0..3_u64)
+    ("[a-d]{1,2}|[ab]{15,17}", 0..4_i64, "[pq]", 0..3_u64)
 }
 
 /// What a row is once it is sorted, as values that can be compared.
 type Placed = (u64, String, i64, String, u64, u32, u64);
 
-fn placed(row: &RowRef<'_>) -> Placed {
+fn placed(row: &Record, user: &[u8], names: &Interner) -> Placed {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let (user, value_prop) = (text(row.user), text(row.value_prop));
+    let (user, value_prop) = (text(user), text(names.name(row.value_prop)));
     (row.hash, user, row.timestamp_us, value_prop, row.measure, row.file, row.row_number)
 }
 
@@ -25,35 +27,41 @@ fn placed(row: &RowRef<'_>) -> Placed {
 fn write(folder: &std::path::Path, name: usize, events: &[Event], chunk: usize) -> RowsFile {
     let path = folder.join(name.to_string());
     let mut writer = RowsWriter::new(fs_err::File::create(&path).unwrap()).unwrap();
-    let mut run = RunBuffer::new(&Sizes::TINY);
+    let (mut run, mut space) = (RunBuffer::default(), SortSpace::default());
+    let mut sort = |run: &mut RunBuffer| {
+        let run = std::mem::take(run);
+        run.write_sorted(&mut writer, &mut space, &Sizes::TINY, |_| ()).unwrap();
+    };
     for (index, part) in events.chunks(chunk).enumerate() {
         let mut rows = Chunk::default();
         for (row, (user, time, prop, measure)) in part.iter().enumerate() {
             rows.push(user, *time, prop, *measure, row as u64, 0);
         }
+        let rows = Arc::new(rows);
         let mut taken = 0;
         while taken < rows.len() {
             taken = run.fill(&rows, taken, (index * chunk) as u64, &Sizes::TINY);
             if run.is_full(&Sizes::TINY) {
-                run.write_sorted(&mut writer, &Sizes::TINY).unwrap();
+                sort(&mut run);
             }
         }
     }
     if !run.is_empty() {
-        run.write_sorted(&mut writer, &Sizes::TINY).unwrap();
+        sort(&mut run);
     }
     writer.finish().unwrap();
     RowsFile::open(&path).unwrap()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn merged_ranges_laid_end_to_end_are_all_rows_sorted(
+    fn gathered_ranges_laid_end_to_end_are_all_rows_sorted(
         files in prop::collection::vec(prop::collection::vec(event(), 0..30), 0..5),
         chunk in 1..8_usize,
         part_rows in 1..20_u64,
+        most_rows in 0..40_u64,
     ) {
         let folder = tempfile::tempdir().unwrap();
         let mut wanted = Vec::new();
@@ -70,11 +78,10 @@ proptest! {
             opened.push((file, Some(number as u32)));
         }
         wanted.sort();
-        let ranges = split_by_hash(opened.iter().map(|(file, _)| file), part_rows);
         let mut spilled = 0;
         let merged = merge_in_passes(
             opened,
-            2,
+            Effort { fan_in: 2, threads: 2, most_rows },
             &Sizes::TINY,
             || {
                 spilled += 1;
@@ -85,18 +92,21 @@ proptest! {
             |file| RowsFile::open(file.path()),
         )
         .unwrap();
-        let mut found = Vec::new();
-        for range in ranges {
-            let runs = merged.iter().flat_map(|(file, number)| {
-                (0..file.runs()).map(move |run| Cursor::new(file, run, range, *number).unwrap())
-            });
-            let mut merge = Merge::new(runs.collect());
-            while let Some(row) = merge.row() {
-                found.push(placed(&row));
-                merge.advance().unwrap();
+        let by_hash = split_by_hash(merged.iter().map(|(file, _)| file), part_rows);
+        let runs = runs_of(&merged);
+        prop_assert_eq!(runs.iter().map(Run::rows).sum::<u64>(), wanted.len() as u64);
+        for ranges in [HashRange::split_evenly(wanted.len() as u64, part_rows), by_hash] {
+            let mut found = Vec::new();
+            let mut gatherer = Gatherer::default();
+            for range in ranges {
+                gatherer.each_row(&runs, range, most_rows, |row, user, names| {
+                    found.push(placed(row, user, names));
+                    Ok::<(), RowsError>(())
+                })
+                .unwrap();
             }
+            prop_assert_eq!(&found, &wanted);
         }
-        prop_assert_eq!(found, wanted);
     }
 }
 

@@ -135,7 +135,7 @@ impl Features<'_> {
         let last_day = last_day.unwrap_or(i64::MIN / DAY_US);
         let first_day = last_day + 1 - i64::from(self.settings.target_window_days);
         let target = Target { first_day, last_day };
-        let parts = split_by_hash(&files, self.sizes.part_rows);
+        let parts = split_by_hash(&files, self.sizes.sweep_rows);
 
         context.progress.step("gold", 1, 1);
         let mut file = context.stage(MODE_READ_ONLY)?;

@@ -20,7 +20,7 @@ use crate::record::{
     CsvColumns, Rules, Scratch, Source, Verdict, check_csv, check_json, json_line_is_blank,
     too_long, visible,
 };
-use crate::rows::{Chunk, RowsError, RowsWriter, RunBuffer, Sizes};
+use crate::rows::{Chunk, Pool, RowsError, RowsWriter, RunBuffer, Sizes, SortSpace};
 use crate::source::{HashingReader, Lines, RawFile, Slab, SlabReader, open};
 use crate::store::{Digest, Staged};
 use crate::task::TaskError;
@@ -51,6 +51,9 @@ pub(super) struct Ingested {
     /// What breaks the contract.
     pub broken: Vec<Failure>,
 }
+
+/// Lines are hardly ever shorter.
+const USUAL_LINE_BYTES: usize = 32;
 
 /// A slab on its way to a parser.
 struct Work {
@@ -91,6 +94,7 @@ pub(super) fn ingest(
         None => (None, None, 0, 0),
     };
     let columns = columns.as_ref();
+    let spare = Pool::default();
     std::thread::scope(|scope| {
         let (work_sender, work) = sync_channel::<Work>(job.share.threads);
         let (results_sender, results) = channel::<ParseResult>();
@@ -103,7 +107,8 @@ pub(super) fn ingest(
         let parsers: Vec<ScopedJoinHandle<'_, Vec<Failure>>> = (0..job.share.threads)
             .map(|_| {
                 let (work, results) = (Arc::clone(&work), results_sender.clone());
-                scope.spawn(move || parse_slabs(job, columns, &work, &results))
+                let spare = &spare;
+                scope.spawn(move || parse_slabs(job, columns, &work, &results, spare))
             })
             .collect();
         // Only the parsers hold these now: when they are gone, those at the other end notice.
@@ -111,10 +116,10 @@ pub(super) fn ingest(
         let (runs_sender, runs) = sync_channel::<RunBuffer>(0);
         let (empty_sender, empty) = channel::<RunBuffer>();
         for _ in 0..job.share.run_buffers() {
-            let _ = empty_sender.send(RunBuffer::new(job.sizes));
+            let _ = empty_sender.send(RunBuffer::default());
         }
-        let sizes = job.sizes;
-        let sorter = scope.spawn(move || sort_runs(rows, &runs, &empty_sender, sizes));
+        let (sizes, spare) = (job.sizes, &spare);
+        let sorter = scope.spawn(move || sort_runs(rows, &runs, &empty_sender, spare, sizes));
         let reading = scope.spawn(move || read_slabs(slabs, first, &work_sender, &buffers));
 
         let mut collector = Collector::new(job, rejects, lines, blanks, runs_sender, empty);
@@ -229,10 +234,12 @@ fn parse_slabs(
     columns: Option<&CsvColumns>,
     work: &Mutex<Receiver<Work>>,
     results: &Sender<ParseResult>,
+    spare: &Pool<Chunk>,
 ) -> Vec<Failure> {
     let mut parser = Parser {
         job,
         columns,
+        spare,
         scratch: Scratch::default(),
         inspection: job.contract.map(|contract| Inspection::new(contract.clone())),
         frame: RawFrame::new(measure_of(job.source)),
@@ -262,6 +269,8 @@ pub(super) fn measure_of(source: Source) -> Measure {
 struct Parser<'j> {
     job: &'j Job<'j>,
     columns: Option<&'j CsvColumns>,
+    /// Chunks whose rows are written.
+    spare: &'j Pool<Chunk>,
     scratch: Scratch,
     inspection: Option<Inspection>,
     frame: RawFrame,
@@ -273,7 +282,7 @@ impl Parser<'_> {
         let mut parsed = Parsed {
             sequence,
             slab,
-            chunk: Chunk::default(),
+            chunk: self.spare.take().unwrap_or_default(),
             rejects: Vec::new(),
             facts: SlabFacts::default(),
         };
@@ -295,6 +304,7 @@ impl Parser<'_> {
             }
             return Ok(parsed);
         }
+        parsed.chunk.reserve(parsed.slab.bytes.len() / USUAL_LINE_BYTES);
         self.parse_lines(&mut parsed, skip_lines);
         self.inspect(&parsed.chunk)?;
         Ok(parsed)
@@ -371,12 +381,14 @@ fn sort_runs(
     rows: Staged,
     runs: &Receiver<RunBuffer>,
     empty: &Sender<RunBuffer>,
+    spare: &Pool<Chunk>,
     sizes: &Sizes,
 ) -> Result<Staged, TaskError> {
     let mut writer = RowsWriter::new(rows).map_err(RowsError::from)?;
-    while let Ok(mut run) = runs.recv() {
-        run.write_sorted(&mut writer, sizes)?;
-        if empty.send(run).is_err() {
+    let mut space = SortSpace::default();
+    while let Ok(run) = runs.recv() {
+        run.write_sorted(&mut writer, &mut space, sizes, |chunk| spare.put(chunk))?;
+        if empty.send(RunBuffer::default()).is_err() {
             break;
         }
     }
@@ -422,15 +434,16 @@ impl<'j> Collector<'j> {
             early.insert(parsed.sequence, parsed);
             while let Some(parsed) = early.remove(&next) {
                 next += 1;
-                self.add(&parsed)?;
+                let buffer = self.add(parsed)?;
                 // A reader that is done needs no buffer.
-                let _ = buffers.send(parsed.slab.bytes);
+                let _ = buffers.send(buffer);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, parsed: &Parsed) -> Result<(), TaskError> {
+    /// Takes what was made of the next slab; its buffer can be used again.
+    fn add(&mut self, parsed: Parsed) -> Result<Vec<u8>, TaskError> {
         for reject in &parsed.rejects {
             self.rejects.write(reject, self.lines)?;
         }
@@ -438,14 +451,15 @@ impl<'j> Collector<'j> {
             Source::Payments => self.facts.rows_read,
             Source::Prints | Source::Taps => self.lines,
         };
+        let chunk = Arc::new(parsed.chunk);
         let mut taken = 0;
-        while taken < parsed.chunk.len() {
+        while taken < chunk.len() {
             let mut run = match self.run.take() {
                 Some(run) => run,
                 // The sorter is gone only if it failed; it says why itself.
                 None => self.empty.recv().map_err(|_| TaskError::cancelled())?,
             };
-            taken = run.fill(&parsed.chunk, taken, first_row_number, self.job.sizes);
+            taken = run.fill(&chunk, taken, first_row_number, self.job.sizes);
             if run.is_full(self.job.sizes) {
                 self.runs.send(run).map_err(|_| TaskError::cancelled())?;
             } else {
@@ -457,7 +471,7 @@ impl<'j> Collector<'j> {
         self.bytes = parsed.slab.offset + parsed.slab.bytes.len() as u64;
         self.facts.add(&parsed.facts);
         (self.job.progress)(self.bytes, self.facts.rows_read);
-        Ok(())
+        Ok(parsed.slab.bytes)
     }
 
     fn finish(self) -> Result<(Staged, FileFacts, u64), TaskError> {

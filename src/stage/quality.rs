@@ -230,7 +230,7 @@ impl Quality<'_> {
     fn count_events(&self, context: &TaskContext<'_>) -> Result<Tally, TaskError> {
         let files = open_events(context.upstream, context.store)?;
         let threads = Share::of(self.resources, context.concurrency).threads;
-        let parts = split_by_hash(&files, self.sizes.part_rows);
+        let parts = split_by_hash(&files, self.sizes.sweep_rows);
         let total: u64 = files.iter().map(|file| file.summary().rows).sum();
         let max_cents = Decimal::parse(&self.settings.max_payment_amount)
             .map_err(|error| TaskError::new(ExitCode::Usage, error.to_string()))?
