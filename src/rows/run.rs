@@ -25,9 +25,11 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Makes room for so many rows.
+    /// Makes room for so many rows, unless it was used before: then its room has proved right.
     pub fn reserve(&mut self, rows: usize) {
-        self.records.reserve(rows);
+        if self.records.capacity() == 0 {
+            self.records.reserve_exact(rows);
+        }
     }
 
     /// Adds the next row of the file.

@@ -52,9 +52,6 @@ pub(super) struct Ingested {
     pub broken: Vec<Failure>,
 }
 
-/// Lines are hardly ever shorter.
-const USUAL_LINE_BYTES: usize = 32;
-
 /// A slab on its way to a parser.
 struct Work {
     sequence: u64,
@@ -240,6 +237,7 @@ fn parse_slabs(
         job,
         columns,
         spare,
+        usual_rows: 0,
         scratch: Scratch::default(),
         inspection: job.contract.map(|contract| Inspection::new(contract.clone())),
         frame: RawFrame::new(measure_of(job.source)),
@@ -271,6 +269,8 @@ struct Parser<'j> {
     columns: Option<&'j CsvColumns>,
     /// Chunks whose rows are written.
     spare: &'j Pool<Chunk>,
+    /// As many rows as a slab has had, and a few more.
+    usual_rows: usize,
     scratch: Scratch,
     inspection: Option<Inspection>,
     frame: RawFrame,
@@ -304,8 +304,9 @@ impl Parser<'_> {
             }
             return Ok(parsed);
         }
-        parsed.chunk.reserve(parsed.slab.bytes.len() / USUAL_LINE_BYTES);
+        parsed.chunk.reserve(self.usual_rows);
         self.parse_lines(&mut parsed, skip_lines);
+        self.usual_rows = self.usual_rows.max(parsed.chunk.len() + parsed.chunk.len() / 16);
         self.inspect(&parsed.chunk)?;
         Ok(parsed)
     }
