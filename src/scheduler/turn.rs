@@ -16,6 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink, Progress, Unit};
 use crate::store::{ErrorFact, Lock, LockError, Manifest, Outcome, Stopwatch};
 use crate::task::{Failure, Leaves, Product, TaskContext, TaskError};
+use crate::timings::Timings;
 
 /// How a turn ended well.
 enum Ended {
@@ -33,6 +34,7 @@ pub(super) struct Turn<'a> {
     pub concurrency: usize,
     watch: Stopwatch,
     reasons: Vec<Reason>,
+    timings: Timings,
     /// What the task said while it ran.
     warnings: Mutex<Vec<String>>,
 }
@@ -47,7 +49,8 @@ impl<'a> Turn<'a> {
     ) -> Turn<'a> {
         let watch = Stopwatch::start(&run.id);
         let (reasons, warnings) = (Vec::new(), Mutex::default());
-        Turn { scheduler, run, plan, task, concurrency, watch, reasons, warnings }
+        let timings = Timings::default();
+        Turn { scheduler, run, plan, task, concurrency, watch, reasons, timings, warnings }
     }
 
     /// Takes the turn, whatever comes.
@@ -58,6 +61,7 @@ impl<'a> Turn<'a> {
         let mut result = TaskResult::new(self.task.clone(), TaskState::Failed);
         result.seconds = self.watch.seconds();
         result.reasons = self.reasons;
+        result.phases = self.timings.seconds();
         let (task, events, seconds) = (self.task.as_str(), self.scheduler.events, result.seconds);
         let (manifest, restored) = match ended {
             Ok(Ended::UpToDate(manifest)) => {
@@ -203,6 +207,7 @@ impl<'a> Turn<'a> {
             force: scheduler.options.force,
             upstream: &look.upstream,
             progress: self,
+            timings: &self.timings,
             cancel: scheduler.cancel,
             concurrency: self.concurrency,
         };

@@ -383,6 +383,7 @@ impl Run<'_> {
             sizes: extract.sizes,
             share: Share::of(extract.resources, context.concurrency),
             chunk_rows: extract.resources.chunk_rows.max(1),
+            timings: context.timings,
             cancel: context.cancel,
             progress: &progress,
         };

@@ -24,6 +24,7 @@ use crate::rows::{Chunk, Pool, RowsError, RowsWriter, RunBuffer, Sizes, SortSpac
 use crate::source::{HashingReader, Lines, RawFile, Slab, SlabReader, open};
 use crate::store::{Digest, Staged};
 use crate::task::TaskError;
+use crate::timings::{Phase, Timings};
 
 /// What to do with a file of one source.
 pub(super) struct Job<'j> {
@@ -35,6 +36,7 @@ pub(super) struct Job<'j> {
     pub share: Share,
     /// Rows validated at a time.
     pub chunk_rows: usize,
+    pub timings: &'j Timings,
     pub cancel: &'j AtomicBool,
     /// Called with the bytes of the decompressed file and the rows done so far.
     pub progress: &'j (dyn Fn(u64, u64) + Sync),
@@ -116,7 +118,9 @@ pub(super) fn ingest(
             let _ = empty_sender.send(RunBuffer::default());
         }
         let (sizes, spare) = (job.sizes, &spare);
-        let sorter = scope.spawn(move || sort_runs(rows, &runs, &empty_sender, spare, sizes));
+        let sorter = scope.spawn(move || {
+            sort_runs(rows, &runs, &empty_sender, spare, sizes, job.timings)
+        });
         let reading = scope.spawn(move || read_slabs(slabs, first, &work_sender, &buffers));
 
         let mut collector = Collector::new(job, rejects, lines, blanks, runs_sender, empty);
@@ -249,7 +253,8 @@ fn parse_slabs(
             let _ = results.send(Err(TaskError::cancelled()));
             break;
         }
-        if results.send(parser.parse(next)).is_err() {
+        let parsed = job.timings.time(Phase::Parse, || parser.parse(next));
+        if results.send(parsed).is_err() {
             break;
         }
     }
@@ -384,11 +389,13 @@ fn sort_runs(
     empty: &Sender<RunBuffer>,
     spare: &Pool<Chunk>,
     sizes: &Sizes,
+    timings: &Timings,
 ) -> Result<Staged, TaskError> {
     let mut writer = RowsWriter::new(rows).map_err(RowsError::from)?;
     let mut space = SortSpace::default();
     while let Ok(run) = runs.recv() {
-        run.write_sorted(&mut writer, &mut space, sizes, |chunk| spare.put(chunk))?;
+        let free = |chunk| spare.put(chunk);
+        timings.time(Phase::Sort, || run.write_sorted(&mut writer, &mut space, sizes, free))?;
         if empty.send(RunBuffer::default()).is_err() {
             break;
         }

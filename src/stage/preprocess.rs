@@ -8,6 +8,8 @@
 //! The worker that gathers a range makes its row groups too, so a row group ends where a range
 //! does. The ranges follow from the number of rows alone.
 
+use std::time::Instant;
+
 use polars::prelude::DataFrame;
 use serde_json::{Map, Value, json};
 
@@ -31,6 +33,7 @@ use crate::store::{
     Digest, Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Scratch, Staged,
 };
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
+use crate::timings::{Phase, Timings};
 
 /// Raised when the same input should give another result.
 const VERSION: u32 = 2;
@@ -123,7 +126,8 @@ impl Preprocess<'_> {
             &parts,
             share.threads,
             |&range, emitter| {
-                let part = Part { preprocess: self, names: &names, emitter };
+                let timings = context.timings;
+                let part = Part { preprocess: self, names: &names, timings, emitter };
                 spare.with(|space| part.make(&runs, range, most_rows, space))
             },
             |batch: Batch| sink.take(batch),
@@ -177,6 +181,7 @@ struct Part<'p> {
     preprocess: &'p Preprocess<'p>,
     /// The names of the source files.
     names: &'p [&'p str],
+    timings: &'p Timings,
     emitter: &'p Emitter<Batch, TaskError>,
 }
 
@@ -204,6 +209,7 @@ impl Part<'_> {
         last.known = false;
         let mut frame = SilverFrame::new(measure_of(self.preprocess.source), as_of_us);
         let mut batch = Batch::default();
+        let began = Instant::now();
         gatherer.each_row(runs, range, most_rows, |row, user, names| {
             if row.timestamp_us >= as_of_us {
                 batch.tally.after_as_of += 1;
@@ -240,6 +246,7 @@ impl Part<'_> {
             Ok::<(), TaskError>(())
         })?;
         batch.events.push(events.take(false));
+        self.timings.add(Phase::Gather, began);
         batch.group = if frame.is_empty() { None } else { Some(frame.take()?) };
         self.emit(batch)
     }
@@ -325,6 +332,7 @@ impl<'s> Sink<'s> {
 
     fn take(&mut self, batch: Batch) -> Result<(), TaskError> {
         self.context.check_cancelled()?;
+        let began = Instant::now();
         let tally = &batch.tally;
         self.tally.duplicates += tally.duplicates;
         self.tally.after_as_of += tally.after_as_of;
@@ -337,6 +345,7 @@ impl<'s> Sink<'s> {
             self.done += group.height() as u64;
             self.table.write(&group)?;
         }
+        self.context.timings.add(Phase::Write, began);
         self.context.progress.advance(self.done, Some(self.total), Unit::Rows);
         Ok(())
     }
