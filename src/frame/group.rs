@@ -142,7 +142,6 @@ fn instants(name: PlSmallStr, micros: Vec<i64>) -> Column {
 }
 
 impl Group {
-
     /// Some of its rows as a frame.
     pub fn frame(&self, start: usize, rows: usize) -> PolarsResult<DataFrame> {
         let columns = self.columns.iter().map(|(name, cells)| cells.column(name, start, rows));

@@ -267,7 +267,7 @@ fn the_footer_tells_ends_and_nulls_of_every_column() {
     let metadata = reader.get_metadata().unwrap().clone();
     let plain = plain_frame(Measure::Position, &rows);
     let statistics = metadata.row_groups[0].parquet_columns().iter().map(|column| {
-        let column = column.statistics().unwrap().unwrap();
+        let column = column.statistics(&metadata.footer_buf).unwrap().unwrap();
         use polars_parquet::parquet::statistics::Statistics as S;
         match column {
             S::Int64(s) => (s.null_count, format!("{:?} {:?}", s.min_value, s.max_value)),
