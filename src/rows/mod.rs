@@ -71,7 +71,7 @@ impl Sizes {
         run_text_bytes: 12 << 20,
         block_rows: 1024,
         block_text_bytes: 128 << 10,
-        part_rows: 1 << 17,
+        part_rows: 112 << 10,
         sweep_rows: 1 << 20,
         slab_bytes: 1 << 20,
         fan_in: 1024,

@@ -48,7 +48,7 @@ pub fn merge_in_passes<W: Write>(
                 &HashRange::split_evenly(rows, sizes.part_rows),
                 effort.threads,
                 |&range, emitter| {
-                    gatherers.with(|(gatherer, builder)| {
+                    gatherers.with(Default::default, |(gatherer, builder)| {
                         builder.forget_names();
                         let abandoned = |_| RowsError::Io(io::ErrorKind::Interrupted.into());
                         gatherer.each_row(group, range, effort.most_rows, |row, user, names| {

@@ -3,13 +3,19 @@
 use std::sync::{Mutex, PoisonError};
 
 /// Spare working space.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pool<T>(Mutex<Vec<T>>);
 
-impl<T: Default> Pool<T> {
-    /// Lends working space: used before or new, with whatever its last user left in it.
-    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        let mut space = self.take().unwrap_or_default();
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Pool(Mutex::default())
+    }
+}
+
+impl<T> Pool<T> {
+    /// Lends working space: used before, with whatever its last user left in it, or `new`.
+    pub fn with<R>(&self, new: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> R) -> R {
+        let mut space = self.take().unwrap_or_else(new);
         let result = work(&mut space);
         self.put(space);
         result

@@ -73,6 +73,11 @@ impl Chunk {
         self.value_props.clear();
     }
 
+    /// The names of all value props of its rows.
+    pub fn value_props(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.value_props.len() as u32).map(|number| self.value_props.name(number))
+    }
+
     /// User id, timestamp, value prop and measure of a row.
     pub fn values(&self, row: usize) -> (&[u8], i64, &[u8], u64) {
         let record = &self.records[row];

@@ -10,23 +10,22 @@
 
 use std::time::Instant;
 
-use polars::prelude::DataFrame;
 use serde_json::{Map, Value, json};
 
 use super::extract::{FileResult, files_of};
 use super::ingest::measure_of;
 use super::memory::Share;
 use super::outcome::output;
-use super::tables::{Table, Written};
+use super::tables::{FinishedGroup, Table, TableSpec, Written};
 use crate::as_of::{AsOf, rfc3339};
 use crate::contract::{Bounds, silver};
 use crate::exit_code::ExitCode;
-use crate::frame::{SilverFrame, amount_of_cents};
+use crate::frame::{SilverFrame, SilverRow, amount_of_cents};
 use crate::progress::Unit;
 use crate::record::{Decimal, Source};
 use crate::rows::{
     BlockBuilder, Effort, Emitter, Gatherer, HashRange, NumberedFile, PackedBlock, Pool, Record,
-    RowRef, RowsError, RowsFile, RowsWriter, Run, Sizes, in_order, merge_in_passes, runs_of,
+    RowsError, RowsFile, RowsWriter, Run, Sizes, in_order, merge_in_passes, runs_of,
 };
 use crate::settings::{Dedupe, PreprocessSettings, Resources};
 use crate::store::{
@@ -73,7 +72,8 @@ struct Tally {
 #[derive(Default)]
 struct Batch {
     /// A row group of the table.
-    group: Option<DataFrame>,
+    group: Option<FinishedGroup>,
+    rows: u64,
     /// The events among its rows.
     events: Vec<PackedBlock>,
     tally: Tally,
@@ -120,15 +120,22 @@ impl Preprocess<'_> {
         context.progress.step(self.source.name(), 1, 1);
         let names: Vec<&str> = files.iter().map(|file| &*file.name).collect();
         let mut table_file = context.stage(MODE_READ_ONLY)?;
-        let mut sink = Sink::new(self, context, &mut table_file, total)?;
+        let spec = self.spec()?;
+        let mut sink = Sink::new(context, &mut table_file, &spec, total)?;
         let spare = Pool::default();
+        let space = || Space {
+            gatherer: Gatherer::default(),
+            events: BlockBuilder::default(),
+            last: LastRow::default(),
+            frame: self.frame(),
+        };
         in_order(
             &parts,
             share.threads,
             |&range, emitter| {
                 let timings = context.timings;
-                let part = Part { preprocess: self, names: &names, timings, emitter };
-                spare.with(|space| part.make(&runs, range, most_rows, space))
+                let part = Part { preprocess: self, names: &names, spec: &spec, timings, emitter };
+                spare.with(space, |space| part.make(&runs, range, most_rows, space))
             },
             |batch: Batch| sink.take(batch),
         )?;
@@ -162,6 +169,21 @@ impl Preprocess<'_> {
         })
     }
 
+    /// An empty row group.
+    fn frame(&self) -> SilverFrame {
+        SilverFrame::new(measure_of(self.source), self.as_of.micros())
+    }
+
+    /// The table to be written.
+    fn spec(&self) -> Result<TableSpec, TaskError> {
+        let as_of_us = self.as_of.micros();
+        let bounds = Bounds { oldest_us: i64::MIN, as_of_us, max_amount: f64::MAX };
+        let unique = self.settings.dedupe != Dedupe::Keep;
+        let contract = silver(measure_of(self.source), bounds, unique);
+        let contract = self.settings.validate_schema.then_some(contract);
+        TableSpec::new("Silver", self.frame().take(), contract)
+    }
+
     fn open(
         &self,
         files: &[FileResult],
@@ -181,16 +203,17 @@ struct Part<'p> {
     preprocess: &'p Preprocess<'p>,
     /// The names of the source files.
     names: &'p [&'p str],
+    spec: &'p TableSpec,
     timings: &'p Timings,
     emitter: &'p Emitter<Batch, TaskError>,
 }
 
 /// Working space for a part.
-#[derive(Default)]
 struct Space {
     gatherer: Gatherer,
     events: BlockBuilder,
     last: LastRow,
+    frame: SilverFrame,
 }
 
 impl Part<'_> {
@@ -204,10 +227,9 @@ impl Part<'_> {
     ) -> Result<(), TaskError> {
         let Preprocess { settings, sizes, as_of, .. } = *self.preprocess;
         let as_of_us = as_of.micros();
-        let Space { gatherer, events, last } = space;
+        let Space { gatherer, events, last, frame } = space;
         events.forget_names();
         last.known = false;
-        let mut frame = SilverFrame::new(measure_of(self.preprocess.source), as_of_us);
         let mut batch = Batch::default();
         let began = Instant::now();
         gatherer.each_row(runs, range, most_rows, |row, user, names| {
@@ -226,32 +248,37 @@ impl Part<'_> {
                 }
             }
             if !duplicate || settings.dedupe != Dedupe::Drop {
-                let row = RowRef {
-                    hash: row.hash,
+                let silver = SilverRow {
                     user,
                     timestamp_us: row.timestamp_us,
-                    value_prop: names.name(row.value_prop),
+                    value_prop: row.value_prop,
                     measure: row.measure,
                     file: row.file,
                     row_number: row.row_number,
+                    duplicate: duplicate && settings.dedupe == Dedupe::Flag,
                     soft_issues: row.soft_issues,
                 };
-                let flagged = duplicate && settings.dedupe == Dedupe::Flag;
-                frame.push(&row, self.names[row.file as usize], flagged);
+                let name = || names.name(row.value_prop);
+                frame.push(&silver, name, || self.names[row.file as usize]);
                 if frame.is_full() {
-                    batch.group = Some(frame.take()?);
-                    self.emit(std::mem::take(&mut batch))?;
+                    self.emit(std::mem::take(&mut batch), frame)?;
                 }
             }
             Ok::<(), TaskError>(())
         })?;
         batch.events.push(events.take(false));
         self.timings.add(Phase::Gather, began);
-        batch.group = if frame.is_empty() { None } else { Some(frame.take()?) };
-        self.emit(batch)
+        self.emit(batch, frame)
     }
 
-    fn emit(&self, batch: Batch) -> Result<(), TaskError> {
+    /// Hands on what was made, with the rows so far as a row group.
+    fn emit(&self, mut batch: Batch, frame: &mut SilverFrame) -> Result<(), TaskError> {
+        if !frame.is_empty() {
+            batch.rows = frame.len() as u64;
+            let group = frame.take();
+            let encoded = self.timings.time(Phase::Encode, || self.spec.encode(&group));
+            batch.group = Some(encoded?);
+        }
         // If nobody takes it, somebody else failed and has said why.
         self.emitter.emit(batch).map_err(|_| TaskError::cancelled())
     }
@@ -313,18 +340,12 @@ struct Sunk {
 
 impl<'s> Sink<'s> {
     fn new(
-        preprocess: &Preprocess<'_>,
         context: &'s TaskContext<'s>,
         table_file: &'s mut Staged,
+        spec: &TableSpec,
         total: u64,
     ) -> Result<Sink<'s>, TaskError> {
-        let measure = measure_of(preprocess.source);
-        let as_of_us = preprocess.as_of.micros();
-        let mut frame = SilverFrame::new(measure, as_of_us);
-        let bounds = Bounds { oldest_us: i64::MIN, as_of_us, max_amount: f64::MAX };
-        let unique = preprocess.settings.dedupe != Dedupe::Keep;
-        let contract = preprocess.settings.validate_schema.then(|| silver(measure, bounds, unique));
-        let table = Table::new(table_file, &frame.take()?, "Silver", contract)?;
+        let table = Table::new(table_file, spec)?;
         let events = RowsWriter::new(context.stage(MODE_READ_ONLY)?).map_err(RowsError::from)?;
         let (tally, done) = (Tally::default(), 0);
         Ok(Sink { context, table, events, tally, done, total })
@@ -342,9 +363,9 @@ impl<'s> Sink<'s> {
             self.events.write(block)?;
         }
         if let Some(group) = batch.group {
-            self.done += group.height() as u64;
-            self.table.write(&group)?;
+            self.table.append(group)?;
         }
+        self.done += batch.rows;
         self.context.timings.add(Phase::Write, began);
         self.context.progress.advance(self.done, Some(self.total), Unit::Rows);
         Ok(())
