@@ -9,18 +9,18 @@ use super::pack::{Input, Short, pack, unpack};
 
 /// Strings end to end.
 #[derive(Debug, Default, Clone)]
-struct Texts {
+pub(super) struct Texts {
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
 
 impl Texts {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
     #[inline]
-    fn get(&self, index: usize) -> &[u8] {
+    pub(super) fn get(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
         &self.bytes[start..self.ends[index] as usize]
     }
@@ -42,7 +42,11 @@ impl Texts {
         pack(out, self.ends.iter().map(|&end| u64::from(end)));
     }
 
-    fn decode(&mut self, input: &mut Input<'_>, numbers: &mut Vec<u64>) -> Result<(), Short> {
+    pub(super) fn decode(
+        &mut self,
+        input: &mut Input<'_>,
+        numbers: &mut Vec<u64>,
+    ) -> Result<(), Short> {
         self.clear();
         let count = input.u32()? as usize;
         let length = input.u32()? as usize;
@@ -77,7 +81,7 @@ pub struct Block {
 }
 
 /// More rows than any block has: damaged bytes must not ask for all memory.
-const MAX_ROWS: usize = 1 << 20;
+pub(super) const MAX_ROWS: usize = 1 << 20;
 const DUPLICATE: u8 = 0x80;
 /// Timestamps are divided by the largest of these that divides them all.
 const UNITS_US: [i64; 3] = [86_400_000_000, 1_000_000, 1];
@@ -208,7 +212,7 @@ impl Block {
 }
 
 /// Reads a column of codes that must lie below `limit`.
-fn codes(
+pub(super) fn codes(
     input: &mut Input<'_>,
     rows: usize,
     limit: usize,

@@ -194,6 +194,16 @@ impl RowsFile {
         &blocks[start..end.max(start)]
     }
 
+    /// Opens the file, for one who reads much of it.
+    pub(super) fn open_blocks(&self) -> Result<fs_err::File, RowsError> {
+        Ok(fs_err::File::open(&self.path)?)
+    }
+
+    /// What to say of a file that holds something else than it should.
+    pub(super) fn damaged(&self, what: &'static str) -> RowsError {
+        RowsError::Damaged { path: self.path.display().to_string(), what }
+    }
+
     /// Reads a block into `block`; the other two are working space.
     pub(super) fn read_block(
         &self,
@@ -208,7 +218,7 @@ impl RowsFile {
         if block.decode(bytes, numbers) && block.len() as u64 == entry.rows {
             Ok(())
         } else {
-            Err(RowsError::Damaged { path: self.path.display().to_string(), what: "bad block" })
+            Err(self.damaged("bad block"))
         }
     }
 }

@@ -6,6 +6,7 @@
 //! the rows and on [`Sizes`] alone. It knows nothing of sources, stages or what a measure means.
 
 mod block;
+mod columns;
 mod cursor;
 mod file;
 mod interner;
@@ -17,8 +18,10 @@ mod parts;
 mod run;
 #[cfg(test)]
 mod tests;
+mod users;
 
 pub use block::{Block, BlockBuilder};
+pub use columns::Rows;
 pub use cursor::Cursor;
 pub use file::{RowsFile, RowsWriter};
 pub use interner::Interner;
@@ -27,6 +30,7 @@ pub use order::RowRef;
 pub use ordered::{Emitter, in_order};
 pub use parts::{HashRange, split_by_hash};
 pub use run::{Chunk, RunBuffer};
+pub use users::Users;
 
 /// How much is held at a time; part of the bytes of a rows file, so never a user's setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -100,11 +100,22 @@ pub(super) fn unpack(input: &mut Input<'_>, rows: usize, out: &mut Vec<u64>) -> 
                 .iter()
                 .map(|&all| least.wrapping_add(u64::from_le_bytes(all))),
         ),
-        _ => out.extend(packed.chunks_exact(width).map(|some| {
-            let mut all = [0; 8];
-            all[..width].copy_from_slice(some);
-            least.wrapping_add(u64::from_le_bytes(all))
-        })),
+        _ => {
+            let mask = (1_u64 << (8 * width)) - 1;
+            // As many as a whole word can be read for, then the last few.
+            let whole = (packed.len().saturating_sub(8) / width + 1).min(rows);
+            let whole = if packed.len() < 8 { 0 } else { whole };
+            out.extend((0..whole).map(|index| {
+                let mut word = [0; 8];
+                word.copy_from_slice(&packed[index * width..index * width + 8]);
+                least.wrapping_add(u64::from_le_bytes(word) & mask)
+            }));
+            out.extend(packed[whole * width..].chunks_exact(width).map(|some| {
+                let mut all = [0; 8];
+                all[..width].copy_from_slice(some);
+                least.wrapping_add(u64::from_le_bytes(all))
+            }));
+        }
     }
     Ok(())
 }
