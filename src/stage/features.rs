@@ -10,14 +10,14 @@ use super::memory::Share;
 use super::outcome::output;
 use super::preprocess::events_of;
 use super::sweep::{DAY_US, Sweep, day_of};
-use super::tables::Table;
+use super::tables::{Table, TableSpec};
 use super::window::{Counts, Window};
 use crate::contract::gold;
 use crate::exit_code::ExitCode;
 use crate::frame::{GoldFrame, GoldRow};
 use crate::progress::Unit;
 use crate::record::Source;
-use crate::rows::{Emitter, HashRange, RowsFile, Sizes, in_order, split_by_hash};
+use crate::rows::{Emitter, HashRange, Interner, RowsFile, Sizes, in_order, split_by_hash};
 use crate::settings::{FeaturesSettings, Resources};
 use crate::store::{Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Store};
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
@@ -96,16 +96,21 @@ impl Batch {
         self.clicked += u64::from(clicked);
     }
 
-    fn each<E>(&self, mut take: impl FnMut(&GoldRow<'_>) -> Result<(), E>) -> Result<(), E> {
+    fn each<E>(
+        &self,
+        value_props: &mut Interner,
+        mut take: impl FnMut(&GoldRow<'_>, &mut Interner) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut text = &*self.text;
         for &(timestamp_us, user, prop, clicked, past) in &self.rows {
             let (user, rest) = text.split_at(user as usize);
             let (value_prop, rest) = rest.split_at(prop as usize);
             text = rest;
+            let value_prop = value_props.number(value_prop);
             let Counts { prints, taps, payments, cents } = past;
             let row =
                 GoldRow { timestamp_us, user, value_prop, clicked, prints, taps, payments, cents };
-            take(&row)?;
+            take(&row, value_props)?;
         }
         Ok(())
     }
@@ -144,7 +149,9 @@ impl Features<'_> {
             .settings
             .validate_schema
             .then(|| gold(first_day.saturating_mul(DAY_US), (last_day + 1).saturating_mul(DAY_US)));
-        let mut table = Table::new(&mut file, &frame.take()?, "Gold", contract)?;
+        let spec = TableSpec::new("Gold", frame.take(), contract)?;
+        let mut table = Table::new(&mut file, &spec)?;
+        let mut value_props = Interner::default();
         let (mut clicked, mut rows) = (0, 0);
         in_order(
             &parts,
@@ -155,17 +162,17 @@ impl Features<'_> {
                 clicked += batch.clicked;
                 rows += batch.rows.len() as u64;
                 context.progress.advance(rows, None, Unit::Rows);
-                batch.each(|row| {
-                    frame.push(row);
+                batch.each(&mut value_props, |row, value_props| {
+                    frame.push(row, || value_props.name(row.value_prop));
                     if frame.is_full() {
-                        table.write(&frame.take()?)?;
+                        table.append(spec.encode(&frame.take())?)?;
                     }
                     Ok::<(), TaskError>(())
                 })
             },
         )?;
         if !frame.is_empty() {
-            table.write(&frame.take()?)?;
+            table.append(spec.encode(&frame.take())?)?;
         }
         let written = table.finish()?;
         let mut counts = Map::new();

@@ -10,16 +10,16 @@ use super::extract::{FileResult, files_of};
 use super::ingest::measure_of;
 use super::memory::Share;
 use super::outcome::output;
-use super::tables::{Table, Written};
+use super::tables::{Table, TableSpec, Written};
 use crate::as_of::{AsOf, rfc3339};
 use crate::contract::{Bounds, silver};
 use crate::exit_code::ExitCode;
-use crate::frame::{SilverFrame, amount_of_cents};
+use crate::frame::{SilverFrame, SilverRow, amount_of_cents};
 use crate::progress::Unit;
 use crate::record::{Decimal, Source};
 use crate::rows::{
-    Block, BlockBuilder, Cursor, Emitter, HashRange, Merge, RowRef, RowsError, RowsFile,
-    RowsWriter, Sizes, in_order, merge_in_passes, split_by_hash,
+    Block, BlockBuilder, Cursor, Emitter, HashRange, Interner, Merge, RowRef, RowsError,
+    RowsFile, RowsWriter, Sizes, in_order, merge_in_passes, split_by_hash,
 };
 use crate::settings::{Dedupe, PreprocessSettings, Resources};
 use crate::store::{
@@ -257,6 +257,8 @@ struct Sink<'s> {
     context: &'s TaskContext<'s>,
     names: Vec<&'s str>,
     frame: SilverFrame,
+    value_props: Interner,
+    spec: TableSpec,
     table: Table<'s>,
     events: RowsWriter<Staged>,
     tally: Tally,
@@ -286,10 +288,12 @@ impl<'s> Sink<'s> {
         let bounds = Bounds { oldest_us: i64::MIN, as_of_us, max_amount: f64::MAX };
         let unique = preprocess.settings.dedupe != Dedupe::Keep;
         let contract = preprocess.settings.validate_schema.then(|| silver(measure, bounds, unique));
-        let table = Table::new(table_file, &frame.take()?, "Silver", contract)?;
+        let spec = TableSpec::new("Silver", frame.take(), contract)?;
+        let table = Table::new(table_file, &spec)?;
         let events = RowsWriter::new(context.stage(MODE_READ_ONLY)?).map_err(RowsError::from)?;
         let (tally, done) = (Tally::default(), 0);
-        Ok(Sink { context, names, frame, table, events, tally, done, total })
+        let value_props = Interner::default();
+        Ok(Sink { context, names, frame, value_props, spec, table, events, tally, done, total })
     }
 
     fn take(&mut self, batch: &Batch) -> Result<(), TaskError> {
@@ -303,9 +307,22 @@ impl<'s> Sink<'s> {
         self.events.write_encoded(events, &batch.packed)?;
         for index in 0..batch.rows.len() {
             let row = batch.rows.row(index);
-            self.frame.push(&row, self.names[row.file as usize]);
+            let value_prop = self.value_props.number(row.value_prop);
+            let silver = SilverRow {
+                user: row.user,
+                timestamp_us: row.timestamp_us,
+                value_prop,
+                measure: row.measure,
+                file: row.file,
+                row_number: row.row_number,
+                duplicate: row.duplicate,
+                soft_issues: row.soft_issues,
+            };
+            let name = || self.value_props.name(value_prop);
+            self.frame.push(&silver, name, || self.names[row.file as usize]);
             if self.frame.is_full() {
-                self.table.write(&self.frame.take()?)?;
+                self.table.append(self.spec.encode(&self.frame.take())?)?;
+                self.value_props.clear();
             }
         }
         self.done += batch.rows.len() as u64;
@@ -315,7 +332,7 @@ impl<'s> Sink<'s> {
 
     fn finish(mut self) -> Result<Sunk, TaskError> {
         if !self.frame.is_empty() {
-            self.table.write(&self.frame.take()?)?;
+            self.table.append(self.spec.encode(&self.frame.take())?)?;
         }
         let written = self.table.finish()?;
         let (events, summary) = self.events.finish()?;
