@@ -21,7 +21,6 @@ mod tests;
 mod users;
 
 pub use block::{Block, BlockBuilder};
-pub use columns::Rows;
 pub use cursor::Cursor;
 pub use file::{RowsFile, RowsWriter};
 pub use interner::Interner;

@@ -6,6 +6,8 @@
 
 mod extract;
 mod features;
+mod gold_rows;
+mod gold_tally;
 mod ingest;
 mod memory;
 mod outcome;
@@ -16,6 +18,7 @@ mod rejects;
 mod runner;
 mod sweep;
 mod tables;
+mod tally;
 mod window;
 
 pub use runner::Stages;

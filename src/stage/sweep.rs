@@ -4,7 +4,7 @@
 //! and a user's rows are taken up to an instant, source by source. Value props are numbered over
 //! the whole pass, so that whoever counts needs no names. Knows nothing of what is counted.
 
-use crate::rows::{HashRange, Interner, Rows, RowsError, RowsFile, Users};
+use crate::rows::{HashRange, Interner, RowsError, RowsFile, Users};
 
 /// Microseconds of a day.
 pub const DAY_US: i64 = 86_400_000_000;
@@ -40,37 +40,39 @@ pub fn last_us(day: i64) -> i64 {
     first_us(day).saturating_add(DAY_US - 1)
 }
 
-/// Rows of one user and one source, oldest first.
+/// How many of these ascending times are not after `last_us`.
+#[inline]
+fn up_to(timestamps_us: &[i64], last_us: i64) -> usize {
+    let after = timestamps_us.iter().position(|&time_us| time_us > last_us);
+    after.unwrap_or(timestamps_us.len())
+}
+
+/// Events of one user and one source, oldest first.
 #[derive(Debug, Clone, Copy)]
 pub struct Events<'s> {
     /// The id of the user.
     pub user: &'s [u8],
-    rows: Rows<'s>,
+    /// When they happened.
+    pub timestamps_us: &'s [i64],
+    /// Their positions + 1 with 0 for none, or their amounts in cents.
+    pub measures: &'s [u64],
+    value_prop_of: &'s [u32],
     numbers: &'s [u32],
     value_props: &'s Interner,
 }
 
 impl<'s> Events<'s> {
     /// How many.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.rows.timestamps_us.len()
-    }
-
-    /// Their times.
-    pub fn timestamps_us(&self) -> &'s [i64] {
-        self.rows.timestamps_us
-    }
-
-    /// Their positions + 1 with 0 for none, or their amounts in cents.
-    pub fn measures(&self) -> &'s [u64] {
-        self.rows.measures
+        self.timestamps_us.len()
     }
 
     /// The numbers of their value props.
     #[inline]
-    pub fn value_props(&self) -> impl ExactSizeIterator<Item = u32> + use<'s> {
+    pub fn value_props(&self) -> impl Iterator<Item = u32> + use<'s> {
         let numbers = self.numbers;
-        self.rows.value_prop_of.iter().map(move |&code| numbers[code as usize])
+        self.value_prop_of.iter().map(move |&code| numbers[code as usize])
     }
 
     /// The name of a value prop.
@@ -164,33 +166,69 @@ impl<'f> Sweep<'f> {
         self.has[source].then(|| self.streams[source].timestamp_us())
     }
 
-    /// Takes the user's events of a source up to and at `last_us`, in pieces as they lie.
+    /// The user's next events of a source up to and at `last_us`, as many as lie together;
+    /// `None` if there is no more.
+    #[inline]
+    pub fn peek(&mut self, source: usize, last_us: i64) -> Option<Events<'_>> {
+        if !self.has[source] {
+            return None;
+        }
+        if self.numbers[source].block != self.streams[source].block() {
+            self.number(source);
+        }
+        let stream = &self.streams[source];
+        let all = stream.rows();
+        let count = up_to(all.timestamps_us, last_us);
+        (count > 0).then(|| Events {
+            user: stream.user(),
+            timestamps_us: &all.timestamps_us[..count],
+            measures: &all.measures[..count],
+            value_prop_of: &all.value_prop_of[..count],
+            numbers: &self.numbers[source].numbers,
+            value_props: &self.value_props,
+        })
+    }
+
+    /// Takes so many of the events that [`Sweep::peek`] gave.
+    #[inline]
+    pub fn pass(&mut self, source: usize, count: usize) -> Result<(), RowsError> {
+        self.has[source] = self.streams[source].take(count)?;
+        Ok(())
+    }
+
+    /// Takes all of the user's events of a source up to and at `last_us`.
     #[inline]
     pub fn take(
         &mut self,
         source: usize,
         last_us: i64,
-        mut each: impl FnMut(Events<'_>),
+        mut each: impl FnMut(&Events<'_>),
+    ) -> Result<(), RowsError> {
+        while let Some(events) = self.peek(source, last_us) {
+            each(&events);
+            let count = events.len();
+            self.pass(source, count)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the user's events of a source up to and at `last_us`, of which only times and
+    /// measures are wanted.
+    #[inline]
+    pub fn skim(
+        &mut self,
+        source: usize,
+        last_us: i64,
+        mut each: impl FnMut(&[i64], &[u64]),
     ) -> Result<(), RowsError> {
         while self.has[source] {
-            if self.numbers[source].block != self.streams[source].block() {
-                self.number(source);
-            }
-            let stream = &mut self.streams[source];
-            let all = stream.rows();
-            let times = all.timestamps_us;
-            let count = times.iter().position(|&time| time > last_us).unwrap_or(times.len());
+            let all = self.streams[source].rows();
+            let count = up_to(all.timestamps_us, last_us);
             if count == 0 {
                 break;
             }
-            let rows = Rows {
-                timestamps_us: &times[..count],
-                value_prop_of: &all.value_prop_of[..count],
-                measures: &all.measures[..count],
-            };
-            let numbers = &self.numbers[source].numbers;
-            each(Events { user: stream.user(), rows, numbers, value_props: &self.value_props });
-            self.has[source] = stream.take(count)?;
+            each(&all.timestamps_us[..count], &all.measures[..count]);
+            self.pass(source, count)?;
         }
         Ok(())
     }
