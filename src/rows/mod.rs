@@ -17,7 +17,7 @@ mod pack;
 mod parts;
 mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod users;
 
 pub use block::{Block, BlockBuilder};
@@ -25,6 +25,8 @@ pub use cursor::Cursor;
 pub use file::{RowsFile, RowsWriter};
 pub use interner::Interner;
 pub use merge::{Merge, merge_in_passes};
+#[cfg(test)]
+pub use order::hash_user;
 pub use order::RowRef;
 pub use ordered::{Emitter, in_order};
 pub use parts::{HashRange, split_by_hash};

@@ -17,6 +17,8 @@ mod quality;
 mod rejects;
 mod runner;
 mod sweep;
+#[cfg(test)]
+mod sweep_tests;
 mod tables;
 mod tally;
 mod window;

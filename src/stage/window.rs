@@ -153,3 +153,62 @@ impl Window {
         self.past.iter_mut().for_each(|(_, value_prop, _)| new(value_prop));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_day_itself_is_never_counted_and_the_last_day_of_the_window_is() {
+        let mut window = Window::new(21);
+        window.begin_user();
+        window.begin_day(100);
+        window.today(7).taps += 1;
+        assert!(window.is_tapped_today(7));
+        assert_eq!(window.before(7).taps, 0);
+        window.begin_day(121);
+        assert!(!window.is_tapped_today(7));
+        assert_eq!(window.before(7).taps, 1);
+        window.begin_day(122);
+        assert_eq!(window.before(7).taps, 0);
+        window.today(7).taps += 1;
+        window.begin_user();
+        window.begin_day(101);
+        assert_eq!(window.before(7), Counts::default());
+        assert!(!window.holds(7));
+    }
+
+    proptest! {
+        #[test]
+        fn it_counts_what_a_plain_filter_counts(
+            lookback in 1u32..5,
+            users in proptest::collection::vec(
+                proptest::collection::vec((0i64..12, 0u32..40, 1u64..9), 0..120), 1..4,
+            ),
+        ) {
+            let mut window = Window::new(lookback);
+            for mut events in users {
+                events.sort_unstable();
+                window.begin_user();
+                for day in 0..12 {
+                    window.begin_day(day);
+                    for prop in 0..40 {
+                        let inside = |at: i64| at < day && at >= day - i64::from(lookback);
+                        let wanted: i128 = events
+                            .iter()
+                            .filter(|event| event.1 == prop && inside(event.0))
+                            .map(|event| i128::from(event.2))
+                            .sum();
+                        let cents = window.before(prop).cents;
+                        prop_assert_eq!(cents, wanted);
+                        prop_assert_eq!(window.holds(prop), wanted > 0);
+                    }
+                    for event in events.iter().filter(|event| event.0 == day) {
+                        window.today(event.1).cents += i128::from(event.2);
+                    }
+                }
+            }
+        }
+    }
+}
