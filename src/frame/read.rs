@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
 
-/// Reads a table frame by frame.
+/// Reads a table frame by frame, or any rows of it.
 pub struct ParquetRows {
     path: PathBuf,
     at: usize,
-    row_group: usize,
     rows: usize,
     metadata: FileMetadataRef,
 }
@@ -22,7 +21,6 @@ impl ParquetRows {
         Ok(ParquetRows {
             path: path.to_owned(),
             at: 0,
-            row_group: 0,
             rows: metadata.num_rows,
             metadata,
         })
@@ -33,29 +31,37 @@ impl ParquetRows {
         self.rows as u64
     }
 
-    /// The next row group; `None` after the last. A file without rows gives one empty frame, so
-    /// that its columns are seen.
-    pub fn next_frame(&mut self) -> PolarsResult<Option<DataFrame>> {
-        let row_group = self.metadata.row_groups.get(self.row_group);
-        let rows = if let Some(row_group) = row_group { row_group.num_rows() } else { 1 };
-        self.row_group += 1;
-        self.next_rows(rows)
+    /// Where each row group begins and how many rows it has. A file without rows has one all the
+    /// same, so that its columns are seen.
+    pub fn row_groups(&self) -> Vec<(usize, usize)> {
+        let mut start = 0;
+        let mut groups: Vec<(usize, usize)> = Vec::new();
+        for group in &self.metadata.row_groups {
+            groups.push((start, group.num_rows()));
+            start += group.num_rows();
+        }
+        if start == 0 { vec![(0, 1)] } else { groups }
     }
 
-    /// The next rows, wherever row groups end, at most `limit`; not to be mixed with
-    /// [`ParquetRows::next_frame`].
+    /// The rows from `start` on, so many or as many as there are.
+    pub fn frame(&self, start: usize, rows: usize) -> PolarsResult<DataFrame> {
+        // Opened anew, so that no more of the file is mapped than one row group.
+        let file = fs_err::File::open(&self.path)?.into_parts().0;
+        let mut reader = ParquetReader::new(file)
+            .with_slice(Some((start, rows)))
+            .read_parallel(ParallelStrategy::None);
+        reader.set_metadata(self.metadata.clone());
+        reader.finish()
+    }
+
+    /// The next rows, wherever row groups end, at most `limit`; `None` after the last. A file
+    /// without rows gives one empty frame.
     pub fn next_rows(&mut self, limit: usize) -> PolarsResult<Option<DataFrame>> {
         if self.at >= self.rows.max(1) {
             return Ok(None);
         }
         let length = limit.min((self.rows - self.at.min(self.rows)).max(1));
-        // Opened anew, so that no more of the file is mapped than one row group.
-        let file = fs_err::File::open(&self.path)?.into_parts().0;
-        let mut reader = ParquetReader::new(file)
-            .with_slice(Some((self.at, length)))
-            .read_parallel(ParallelStrategy::None);
-        reader.set_metadata(self.metadata.clone());
-        let frame = reader.finish()?;
+        let frame = self.frame(self.at, length)?;
         self.at += length;
         Ok(Some(frame))
     }

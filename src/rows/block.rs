@@ -35,11 +35,6 @@ impl Block {
         self.timestamps_us.len()
     }
 
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.timestamps_us.is_empty()
-    }
-
     /// The row at `index`, which must be below [`Block::len`].
     #[inline]
     pub fn row(&self, index: usize) -> RowRef<'_> {
@@ -120,7 +115,7 @@ pub(super) fn time_of(packed: u64, unit_us: i64) -> Option<i64> {
 }
 
 /// Reads a column of codes that must lie below `limit`.
-fn codes(
+pub(super) fn codes(
     input: &mut Input<'_>,
     rows: usize,
     limit: usize,

@@ -59,11 +59,6 @@ impl BlockBuilder {
             || self.users.bytes() + self.value_props.bytes() >= sizes.block_text_bytes
     }
 
-    /// Whether it has no row.
-    pub fn is_empty(&self) -> bool {
-        self.flags.is_empty()
-    }
-
     /// Other names belong to the numbers of the value props from here on.
     pub fn forget_names(&mut self) {
         self.numbers.clear();
@@ -199,7 +194,9 @@ mod tests {
 
     fn names() -> Interner {
         let mut names = Interner::default();
-        ["a", "", "bc", "é"].map(|name| names.number(name.as_bytes()));
+        for name in ["a", "", "bc", "é"] {
+            names.number(name.as_bytes());
+        }
         names
     }
 

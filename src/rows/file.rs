@@ -189,9 +189,14 @@ impl RowsFile {
         Ok(file.read_exact_at(bytes, first.offset)?)
     }
 
-    /// What to say of a block that cannot be unpacked.
-    pub(super) fn bad_block(&self) -> RowsError {
-        RowsError::Damaged { path: self.path.display().to_string(), what: "bad block" }
+    /// Opens the file, for one who reads much of it.
+    pub(super) fn open_blocks(&self) -> Result<fs_err::File, RowsError> {
+        Ok(fs_err::File::open(&self.path)?)
+    }
+
+    /// What to say of a file that holds something else than it should.
+    pub(super) fn damaged(&self, what: &'static str) -> RowsError {
+        RowsError::Damaged { path: self.path.display().to_string(), what }
     }
 
     /// Reads a block into `block`; the other two are working space.
@@ -208,7 +213,7 @@ impl RowsFile {
         if block.decode(bytes, numbers) && block.len() as u64 == entry.rows {
             Ok(())
         } else {
-            Err(self.bad_block())
+            Err(self.damaged("bad block"))
         }
     }
 }

@@ -98,7 +98,7 @@ impl Gatherer {
                 let into = (records, long, &mut self.value_props);
                 let unpacked = self.unpacker.unpack(bytes, run.number, into);
                 if unpacked != Some(block.rows) {
-                    return Err(run.file.bad_block());
+                    return Err(run.file.damaged("bad block"));
                 }
                 self.cut(start, block, range);
             }

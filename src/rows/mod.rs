@@ -7,6 +7,7 @@
 
 mod block;
 mod build;
+mod columns;
 mod cursor;
 mod file;
 mod gather;
@@ -22,24 +23,24 @@ mod record;
 mod run;
 mod sort;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod texts;
 mod unpack;
+mod users;
 
-pub use block::Block;
 pub use build::{BlockBuilder, PackedBlock};
-pub use cursor::Cursor;
 pub use file::{RowsFile, RowsWriter};
 pub use gather::{Gatherer, NumberedFile, Run, runs_of};
 pub use interner::Interner;
-pub use merge::Merge;
-pub use order::{RowRef, hash_user};
+#[cfg(test)]
+pub use order::hash_user;
 pub use ordered::{Emitter, in_order};
 pub use parts::{HashRange, split_by_hash};
 pub use passes::{Effort, merge_in_passes};
 pub use pool::Pool;
-pub use record::{Record, UserText};
+pub use record::Record;
 pub use run::{Chunk, RunBuffer, SortSpace};
+pub use users::Users;
 
 /// How much is held at a time; part of the bytes of a rows file, so never a user's setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,14 +49,4 @@ impl RowRef<'_> {
             .then_with(|| self.file.cmp(&other.file))
             .then_with(|| self.row_number.cmp(&other.row_number))
     }
-
-    /// Whether two rows of a source are the same event.
-    #[inline]
-    pub fn is_duplicate_of(&self, other: &RowRef<'_>) -> bool {
-        self.timestamp_us == other.timestamp_us
-            && self.measure == other.measure
-            && self.hash == other.hash
-            && self.user == other.user
-            && self.value_prop == other.value_prop
-    }
 }

@@ -8,7 +8,7 @@ use super::order::hash_user;
 use super::*;
 
 /// User, timestamp, value prop, measure: its file and row number follow from where it stands.
-type Event = (String, i64, String, u64);
+pub(crate) type Event = (String, i64, String, u64);
 
 fn event() -> impl Strategy<Value = Event> {
     ("[a-d]{1,2}|[ab]{15,17}", 0..4_i64, "[pq]", 0..3_u64)
@@ -53,8 +53,99 @@ fn write(folder: &std::path::Path, name: usize, events: &[Event], chunk: usize) 
     RowsFile::open(&path).unwrap()
 }
 
+/// Writes events as one run in blocks of two rows: what preprocess leaves behind.
+pub(crate) fn write_one_run(path: &std::path::Path, events: &[Event]) -> RowsFile {
+    let sizes = Sizes { run_rows: 1 << 20, run_text_bytes: 16 << 20, ..Sizes::TINY };
+    let mut rows = Chunk::default();
+    for (row, (user, time, prop, measure)) in events.iter().enumerate() {
+        rows.push(user, *time, prop, *measure, row as u64, 0);
+    }
+    let mut run = RunBuffer::default();
+    let mut writer = RowsWriter::new(fs_err::File::create(path).unwrap()).unwrap();
+    let rows = Arc::new(rows);
+    assert_eq!(run.fill(&rows, 0, 0, &sizes), rows.len());
+    run.write_sorted(&mut writer, &mut SortSpace::default(), &sizes, |_| ()).unwrap();
+    writer.finish().unwrap();
+    RowsFile::open(path).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn users_are_walked_one_by_one_and_passed_over_as_asked(
+        events in prop::collection::vec(event(), 0..60),
+        part_rows in 1..40_u64,
+        taken in prop::collection::vec((0..4_u8, 1..4_usize), 1..20),
+        since in 0..5_i64,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = write_one_run(&folder.path().join("run"), &events);
+        let mut model = std::collections::BTreeMap::<(u64, &str), Vec<(i64, u64)>>::new();
+        for (user, time, _, measure) in &events {
+            model.entry((hash_user(user.as_bytes()), user)).or_default().push((*time, *measure));
+        }
+        let mut taken = taken.iter().cycle();
+        let mut seen = 0;
+        for range in split_by_hash([&file], part_rows) {
+            let is_inside = |hash: u64| hash >= range.start && range.is_before_end(hash);
+            let mut left = model.iter().filter(|((hash, _), _)| is_inside(*hash)).peekable();
+            seen += left.clone().count();
+            let mut users = Users::new(&file, range).unwrap();
+            while let Some(&((hash, user), rows)) = left.peek() {
+                prop_assert_eq!((users.hash(), users.user()), (Some(*hash), user.as_bytes()));
+                match taken.next().unwrap() {
+                    // All rows, so many at a time.
+                    (0, step) => {
+                        let mut found = Vec::new();
+                        loop {
+                            let rows = users.rows();
+                            prop_assert_eq!(users.timestamp_us(), rows.timestamps_us[0]);
+                            let step = (*step).min(rows.timestamps_us.len());
+                            let times = rows.timestamps_us.iter().copied();
+                            found.extend(times.zip(rows.measures.iter().copied()).take(step));
+                            if !users.take(step).unwrap() {
+                                break;
+                            }
+                        }
+                        prop_assert!(found.is_sorted_by_key(|row| row.0));
+                        let mut rows = rows.clone();
+                        rows.sort_unstable();
+                        found.sort_unstable();
+                        prop_assert_eq!(found, rows);
+                        left.next();
+                    }
+                    // One row, then the next user.
+                    (1, _) => {
+                        if users.take(1).unwrap() {
+                            users.skip_user().unwrap();
+                        }
+                        left.next();
+                    }
+                    (2, step) => {
+                        let further = left.clone().nth(*step).map_or(u64::MAX, |(key, _)| key.0);
+                        users.skip_to_hash(further).unwrap();
+                        while left.next_if(|(key, _)| key.0 < further).is_some() {}
+                    }
+                    _ => {
+                        users.skip_to_time(since).unwrap();
+                        let is_late = |rows: &[(i64, u64)]| rows.iter().any(|row| row.0 >= since);
+                        // It may stop at a user who has no such row, never pass over one who has.
+                        while let Some(((hash, user), rows)) = left.peek() {
+                            let stands = users.hash() == Some(*hash) && users.user() == user.as_bytes();
+                            if stands {
+                                break;
+                            }
+                            prop_assert!(!is_late(rows));
+                            left.next();
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(users.hash(), None);
+        }
+        prop_assert_eq!(seen, model.len());
+    }
 
     #[test]
     fn gathered_ranges_laid_end_to_end_are_all_rows_sorted(
@@ -122,5 +213,43 @@ fn a_cut_or_foreign_file_is_damaged_and_named() {
         let error = RowsFile::open(&path).unwrap_err();
         assert!(matches!(error, RowsError::Damaged { .. }), "{length}: {error}");
         assert!(error.to_string().contains("cut"));
+    }
+}
+
+#[test]
+fn only_one_run_is_walked_user_by_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = |user: &str| (user.to_owned(), 1, "p".to_owned(), 1);
+    let events: Vec<Event> = ["a", "b", "c", "d", "e"].map(event).into();
+    let file = write(folder.path(), 0, &events, 1);
+    assert!(file.runs() > 1);
+    let error = Users::new(&file, HashRange::ALL).unwrap_err();
+    assert!(error.to_string().ends_with("is damaged: more than one run"), "{error}");
+}
+
+#[test]
+fn damage_makes_no_walk_over_users_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = |user: &str| (user.to_owned(), 86_400_000_000, "p".to_owned(), 1);
+    let events: Vec<Event> = ["a", "a", "a", "b", "c", "c", "d"].map(event).into();
+    let path = folder.path().join("run");
+    write_one_run(&path, &events);
+    let whole = fs_err::read(&path).unwrap();
+    for at in 0..whole.len() {
+        for byte in [0, 1, 2, 0x7f, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[at] = byte;
+            fs_err::write(&path, &damaged).unwrap();
+            let Ok(file) = RowsFile::open(&path) else { continue };
+            if file.block_weights().any(|(_, rows)| rows > 100) {
+                continue;
+            }
+            let Ok(mut users) = Users::new(&file, HashRange::ALL) else { continue };
+            for _ in 0..20 {
+                if users.hash().is_none() || users.skip_user().is_err() {
+                    break;
+                }
+            }
+        }
     }
 }

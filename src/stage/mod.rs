@@ -6,6 +6,8 @@
 
 mod extract;
 mod features;
+mod gold_rows;
+mod gold_tally;
 mod ingest;
 mod memory;
 mod outcome;
@@ -15,7 +17,10 @@ mod quality;
 mod rejects;
 mod runner;
 mod sweep;
+#[cfg(test)]
+mod sweep_tests;
 mod tables;
+mod tally;
 mod window;
 
 pub use runner::Stages;
