@@ -165,6 +165,7 @@ impl Features<'_> {
                 batch.each(&mut value_props, |row, value_props| {
                     frame.push(row, || value_props.name(row.value_prop));
                     if frame.is_full() {
+                        *value_props = Interner::default();
                         table.append(spec.encode(&frame.take())?)?;
                     }
                     Ok::<(), TaskError>(())
