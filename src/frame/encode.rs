@@ -221,14 +221,9 @@ impl Pages {
         codes: &Codes<'_>,
         descriptor: &Descriptor,
     ) -> PolarsResult<Vec<CompressedPage>> {
-        let mut plain = Vec::with_capacity(texts.bytes() + 4 * texts.len());
-        for text in texts.iter() {
-            plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            plain.extend_from_slice(text.as_bytes());
-        }
         let ends = texts.iter().min().zip(texts.iter().max());
-        let ends = ends.map(|(min, max)| (min.as_bytes().to_vec(), max.as_bytes().to_vec()));
-        self.coded(&plain, texts.len(), codes, None, ends, descriptor)
+        let ends = ends.map(|(min, max)| (min.to_vec(), max.to_vec()));
+        self.coded(texts.plain(), texts.len(), codes, None, ends, descriptor)
     }
 
     /// A dictionary page and the page of its codes; `plain` is the dictionary.

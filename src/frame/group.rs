@@ -70,11 +70,12 @@ impl Cells {
             }
             Cells::Flags(values) => Column::new(name, &values[range]),
             Cells::TextRuns(runs) => {
-                let texts = range.map(|row| runs.texts.get(runs.code(row)));
+                let texts = range.map(|row| runs.texts.text(runs.code(row)));
                 StringChunked::from_iter_values(name, texts).into_series().into()
             }
             Cells::Texts(column) => {
-                let texts = column.codes[range].iter().map(|&code| column.texts.get(code as usize));
+                let texts =
+                    column.codes[range].iter().map(|&code| column.texts.text(code as usize));
                 StringChunked::from_iter_values(name, texts).into_series().into()
             }
         }
@@ -100,12 +101,8 @@ impl Cells {
             Cells::Numbers(values) => contract.keeps(name, Values::Numbers(values)),
             Cells::Listed(list, _) => contract.keeps(name, Values::Numbers(list)),
             Cells::Flags(_) => contract.keeps(name, Values::Flags),
-            Cells::TextRuns(runs) => {
-                contract.keeps_texts(name, runs.texts.iter().map(str::as_bytes))
-            }
-            Cells::Texts(column) => {
-                contract.keeps_texts(name, column.texts.iter().map(str::as_bytes))
-            }
+            Cells::TextRuns(runs) => contract.keeps_texts(name, runs.texts.iter()),
+            Cells::Texts(column) => contract.keeps_texts(name, column.texts.iter()),
         }
     }
 
