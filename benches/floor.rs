@@ -1,13 +1,12 @@
 //! The floor under any run: the same Silver and Gold columns, already in memory, through the same
 //! contract and Parquet writer, several row groups side by side, into nothing.
 //!
-//! `cargo bench --bench floor -- [--threads N] FILE.parquet…` prints one JSON document. Reading
+//! `cargo run --release --example floor -- [--threads N] FILE.parquet…` prints one JSON document. Reading
 //! the files is not measured. The modules of the program are compiled in as they stand, since the
 //! library shows none of them.
 
-#![expect(clippy::disallowed_macros, reason = "a benchmark prints its result")]
-#![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
-#![allow(dead_code, reason = "only what writes tables is used of these modules")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
+#![expect(dead_code, unused_imports, reason = "the modules have more than is needed here")]
 
 #[path = "../src/as_of.rs"]
 mod as_of;
@@ -43,8 +42,6 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            // Said by `cargo bench`.
-            "--bench" => {}
             "--threads" => threads = arguments.next().ok_or("how many threads?")?.parse()?,
             _ => files.push(PathBuf::from(argument)),
         }
@@ -205,8 +202,7 @@ fn write(table: &Loaded, threads: usize) -> Result<u64> {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut done = Vec::new();
         for worker in workers {
-            let part: PolarsResult<Vec<_>> =
-                worker.join().map_err(|_| "a worker panicked")?;
+            let part: PolarsResult<Vec<_>> = worker.join().map_err(|_| "a worker panicked")?;
             done.extend(part?);
         }
         Result::Ok(done)

@@ -155,7 +155,8 @@ impl Pages {
         let span = span_of(values);
         match Dictionary::of(values.iter().map(|&value| value as u64), span) {
             Some(Dictionary { distinct, codes }) if !distinct.is_empty() => {
-                let plain: Vec<u8> = distinct.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let plain: Vec<u8> =
+                    distinct.iter().flat_map(|value| value.to_le_bytes()).collect();
                 let ends = ends_of(span);
                 self.coded(&plain, distinct.len(), &Codes::Each(&codes), valid, ends, descriptor)
             }
@@ -220,14 +221,9 @@ impl Pages {
         codes: &Codes<'_>,
         descriptor: &Descriptor,
     ) -> PolarsResult<Vec<CompressedPage>> {
-        let mut plain = Vec::with_capacity(texts.bytes() + 4 * texts.len());
-        for text in texts.iter() {
-            plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            plain.extend_from_slice(text.as_bytes());
-        }
         let ends = texts.iter().min().zip(texts.iter().max());
-        let ends = ends.map(|(min, max)| (min.as_bytes().to_vec(), max.as_bytes().to_vec()));
-        self.coded(&plain, texts.len(), codes, None, ends, descriptor)
+        let ends = ends.map(|(min, max)| (min.to_vec(), max.to_vec()));
+        self.coded(texts.plain(), texts.len(), codes, None, ends, descriptor)
     }
 
     /// A dictionary page and the page of its codes; `plain` is the dictionary.
@@ -259,9 +255,9 @@ impl Pages {
                 if size_of_runs(width, runs.len()) < size_of_packed(width, *rows) {
                     push_runs(&mut self.page, width, runs.iter().copied());
                 } else {
-                    let codes = runs.iter().flat_map(|&(code, length)| {
-                        std::iter::repeat_n(code, length as usize)
-                    });
+                    let codes = runs
+                        .iter()
+                        .flat_map(|&(code, length)| std::iter::repeat_n(code, length as usize));
                     push_packed(&mut self.page, width, &codes.collect::<Vec<u32>>());
                 }
                 *rows

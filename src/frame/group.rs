@@ -57,9 +57,7 @@ impl Cells {
         match self {
             Cells::Instants(values) => instants(name, values[range].to_vec()),
             Cells::SameInstant(value) => instants(name, vec![*value; rows]),
-            Cells::Integers(values) | Cells::Numbering(values) => {
-                Column::new(name, &values[range])
-            }
+            Cells::Integers(values) | Cells::Numbering(values) => Column::new(name, &values[range]),
             Cells::Shifted(values) => {
                 let values = values[range].iter().map(|&value| unshifted(value));
                 Int64Chunked::from_iter_options(name, values).into_series().into()
@@ -72,11 +70,12 @@ impl Cells {
             }
             Cells::Flags(values) => Column::new(name, &values[range]),
             Cells::TextRuns(runs) => {
-                let texts = range.map(|row| runs.texts.get(runs.code(row)));
+                let texts = range.map(|row| runs.texts.text(runs.code(row)));
                 StringChunked::from_iter_values(name, texts).into_series().into()
             }
             Cells::Texts(column) => {
-                let texts = column.codes[range].iter().map(|&code| column.texts.get(code as usize));
+                let texts =
+                    column.codes[range].iter().map(|&code| column.texts.text(code as usize));
                 StringChunked::from_iter_values(name, texts).into_series().into()
             }
         }
@@ -102,12 +101,8 @@ impl Cells {
             Cells::Numbers(values) => contract.keeps(name, Values::Numbers(values)),
             Cells::Listed(list, _) => contract.keeps(name, Values::Numbers(list)),
             Cells::Flags(_) => contract.keeps(name, Values::Flags),
-            Cells::TextRuns(runs) => {
-                contract.keeps_texts(name, runs.texts.iter().map(str::as_bytes))
-            }
-            Cells::Texts(column) => {
-                contract.keeps_texts(name, column.texts.iter().map(str::as_bytes))
-            }
+            Cells::TextRuns(runs) => contract.keeps_texts(name, runs.texts.iter()),
+            Cells::Texts(column) => contract.keeps_texts(name, column.texts.iter()),
         }
     }
 
@@ -153,7 +148,9 @@ impl Group {
         let mut inspection = Inspection::new(contract.clone());
         if let Some(ends) = self.surely_keeps(contract) {
             let ends = match (&contract.unique, ends) {
-                (Some(_), Some((first, last))) => Some((self.frame(first, 1)?, self.frame(last, 1)?)),
+                (Some(_), Some((first, last))) => {
+                    Some((self.frame(first, 1)?, self.frame(last, 1)?))
+                }
                 _ => None,
             };
             inspection.pass(self.rows as u64, ends)?;

@@ -73,8 +73,7 @@ fn plain_frame(measure: Measure, rows: &[Row]) -> DataFrame {
     };
     let numbers: Vec<i64> = rows.iter().map(|row| row.row_number as i64).collect();
     let flags: Vec<bool> = rows.iter().map(|row| row.duplicate).collect();
-    let scores: Vec<f64> =
-        rows.iter().map(|row| 1.0 - 0.25 * f64::from(row.soft_issues)).collect();
+    let scores: Vec<f64> = rows.iter().map(|row| 1.0 - 0.25 * f64::from(row.soft_issues)).collect();
     let columns = vec![
         instant("timestamp", rows.iter().map(|row| row.timestamp_us).collect()),
         column("user_id", rows.iter().map(|row| &*row.user).collect()),
@@ -200,6 +199,22 @@ fn a_large_group_comes_back_and_has_the_same_bytes_on_every_thread() {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(others.iter().all(|other| *other == bytes));
+    }
+}
+
+#[test]
+fn numbers_far_apart_come_back_as_deltas_of_any_width() {
+    for shift in [0, 3, 7, 20, 40, 63] {
+        let mut state = 1u64;
+        let mut rows: Vec<Row> = (0..1000).map(simple).collect();
+        for row in &mut rows {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            row.row_number = state >> 1 >> shift;
+        }
+        for count in [1, 2, 129, 130, 1000] {
+            let bytes = bytes_of(&[group_of(Measure::Amount, &rows[..count])]);
+            assert!(read(&bytes).equals_missing(&plain_frame(Measure::Amount, &rows[..count])));
+        }
     }
 }
 

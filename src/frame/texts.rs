@@ -2,22 +2,27 @@
 //!
 //! Texts are known by number or stand in runs of equal ones, so nothing is hashed.
 
-/// Texts one after the other.
+/// Bytes before each text, which hold its length.
+const LENGTH: usize = 4;
+
+/// Texts one after the other, as a Parquet dictionary page has them: each after its length.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Texts {
-    text: String,
-    ends: Vec<usize>,
+    plain: Vec<u8>,
+    ends: Vec<u32>,
 }
 
 impl Texts {
     /// Adds a text. Ids were checked when they were parsed; what is not UTF-8 here is damage made
     /// visible.
     pub fn push(&mut self, bytes: &[u8]) {
-        match simdutf8::basic::from_utf8(bytes) {
-            Ok(text) => self.text.push_str(text),
-            Err(_) => self.text.push_str(&String::from_utf8_lossy(bytes)),
-        }
-        self.ends.push(self.text.len());
+        let text = match simdutf8::basic::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => String::from_utf8_lossy(bytes),
+        };
+        self.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        self.plain.extend_from_slice(text.as_bytes());
+        self.ends.push(self.plain.len() as u32);
     }
 
     /// How many there are.
@@ -25,29 +30,37 @@ impl Texts {
         self.ends.len()
     }
 
-    /// Bytes of all of them.
+    /// All of them, each after its length in four bytes.
+    pub fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
+    /// Bytes of all of them, without their lengths.
     pub fn bytes(&self) -> usize {
-        self.text.len()
+        self.plain.len() - LENGTH * self.ends.len()
+    }
+
+    /// The bytes of the text of that number.
+    #[inline]
+    pub fn get(&self, number: usize) -> &[u8] {
+        let start = if number == 0 { 0 } else { self.ends[number - 1] as usize };
+        &self.plain[start + LENGTH..self.ends[number] as usize]
     }
 
     /// The text of that number.
-    #[inline]
-    pub fn get(&self, number: usize) -> &str {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.text[start..self.ends[number]]
+    pub fn text(&self, number: usize) -> &str {
+        std::str::from_utf8(self.get(number)).unwrap_or_default()
     }
 
-    /// All of them, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+    /// The bytes of all of them, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.len()).map(|number| self.get(number))
     }
 
     /// The last one's bytes.
     #[inline]
     fn last(&self) -> Option<&[u8]> {
-        let end = *self.ends.last()?;
-        let start = if self.ends.len() == 1 { 0 } else { self.ends[self.ends.len() - 2] };
-        Some(&self.text.as_bytes()[start..end])
+        self.len().checked_sub(1).map(|last| self.get(last))
     }
 }
 
