@@ -40,11 +40,7 @@ impl Contract {
     }
 
     /// Whether these texts surely keep the rule of the column.
-    pub fn keeps_texts<'t>(
-        &self,
-        column: &str,
-        mut texts: impl Iterator<Item = &'t [u8]>,
-    ) -> bool {
+    pub fn keeps_texts<'t>(&self, column: &str, mut texts: impl Iterator<Item = &'t [u8]>) -> bool {
         let Some(rule) = self.columns.iter().find(|rule| rule.name == column) else { return false };
         rule.dtype == DataType::String
             && match *rule.checks {
@@ -147,10 +143,8 @@ mod tests {
         assert!(!contract.keeps("amount", Values::Null));
         assert!(!contract.keeps("amount", Values::Numbers(&[f64::NAN])));
         assert!(!contract.keeps_texts("amount", std::iter::empty()));
-        let positions = raw_canonical(
-            Measure::Position,
-            Bounds { oldest_us: 0, as_of_us: 1, max_amount: 1.0 },
-        );
+        let positions =
+            raw_canonical(Measure::Position, Bounds { oldest_us: 0, as_of_us: 1, max_amount: 1.0 });
         assert!(positions.keeps("position", Values::Null));
     }
 }

@@ -81,7 +81,8 @@ impl Table {
     #[inline]
     fn slot(&self, value: u64) -> usize {
         // Fibonacci hashing: the high bits of the product depend on all bits of the value.
-        ((value ^ value >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - self.bits)) as usize
+        ((value ^ value >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - self.bits))
+            as usize
     }
 
     #[inline]

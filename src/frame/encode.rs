@@ -155,7 +155,8 @@ impl Pages {
         let span = span_of(values);
         match Dictionary::of(values.iter().map(|&value| value as u64), span) {
             Some(Dictionary { distinct, codes }) if !distinct.is_empty() => {
-                let plain: Vec<u8> = distinct.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let plain: Vec<u8> =
+                    distinct.iter().flat_map(|value| value.to_le_bytes()).collect();
                 let ends = ends_of(span);
                 self.coded(&plain, distinct.len(), &Codes::Each(&codes), valid, ends, descriptor)
             }
@@ -259,9 +260,9 @@ impl Pages {
                 if size_of_runs(width, runs.len()) < size_of_packed(width, *rows) {
                     push_runs(&mut self.page, width, runs.iter().copied());
                 } else {
-                    let codes = runs.iter().flat_map(|&(code, length)| {
-                        std::iter::repeat_n(code, length as usize)
-                    });
+                    let codes = runs
+                        .iter()
+                        .flat_map(|&(code, length)| std::iter::repeat_n(code, length as usize));
                     push_packed(&mut self.page, width, &codes.collect::<Vec<u32>>());
                 }
                 *rows

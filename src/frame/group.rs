@@ -57,9 +57,7 @@ impl Cells {
         match self {
             Cells::Instants(values) => instants(name, values[range].to_vec()),
             Cells::SameInstant(value) => instants(name, vec![*value; rows]),
-            Cells::Integers(values) | Cells::Numbering(values) => {
-                Column::new(name, &values[range])
-            }
+            Cells::Integers(values) | Cells::Numbering(values) => Column::new(name, &values[range]),
             Cells::Shifted(values) => {
                 let values = values[range].iter().map(|&value| unshifted(value));
                 Int64Chunked::from_iter_options(name, values).into_series().into()
@@ -142,7 +140,6 @@ fn instants(name: PlSmallStr, micros: Vec<i64>) -> Column {
 }
 
 impl Group {
-
     /// Some of its rows as a frame.
     pub fn frame(&self, start: usize, rows: usize) -> PolarsResult<DataFrame> {
         let columns = self.columns.iter().map(|(name, cells)| cells.column(name, start, rows));
@@ -154,7 +151,9 @@ impl Group {
         let mut inspection = Inspection::new(contract.clone());
         if let Some(ends) = self.surely_keeps(contract) {
             let ends = match (&contract.unique, ends) {
-                (Some(_), Some((first, last))) => Some((self.frame(first, 1)?, self.frame(last, 1)?)),
+                (Some(_), Some((first, last))) => {
+                    Some((self.frame(first, 1)?, self.frame(last, 1)?))
+                }
                 _ => None,
             };
             inspection.pass(self.rows as u64, ends)?;

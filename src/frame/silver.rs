@@ -179,7 +179,8 @@ impl RawFrame {
         };
         let mut frame = events.frame(0, rows)?;
         let users = Column::new("user_id".into(), std::mem::take(&mut self.users));
-        let value_props = Column::new("value_prop_id".into(), std::mem::take(&mut self.value_props));
+        let value_props =
+            Column::new("value_prop_id".into(), std::mem::take(&mut self.value_props));
         frame.insert_column(1, users)?;
         frame.insert_column(2, value_props)?;
         Ok(frame)

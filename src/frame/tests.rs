@@ -73,8 +73,7 @@ fn plain_frame(measure: Measure, rows: &[Row]) -> DataFrame {
     };
     let numbers: Vec<i64> = rows.iter().map(|row| row.row_number as i64).collect();
     let flags: Vec<bool> = rows.iter().map(|row| row.duplicate).collect();
-    let scores: Vec<f64> =
-        rows.iter().map(|row| 1.0 - 0.25 * f64::from(row.soft_issues)).collect();
+    let scores: Vec<f64> = rows.iter().map(|row| 1.0 - 0.25 * f64::from(row.soft_issues)).collect();
     let columns = vec![
         instant("timestamp", rows.iter().map(|row| row.timestamp_us).collect()),
         column("user_id", rows.iter().map(|row| &*row.user).collect()),
@@ -204,6 +203,22 @@ fn a_large_group_comes_back_and_has_the_same_bytes_on_every_thread() {
 }
 
 #[test]
+fn numbers_far_apart_come_back_as_deltas_of_any_width() {
+    for shift in [0, 3, 7, 20, 40, 63] {
+        let mut state = 1u64;
+        let mut rows: Vec<Row> = (0..1000).map(simple).collect();
+        for row in &mut rows {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            row.row_number = state >> 1 >> shift;
+        }
+        for count in [1, 2, 129, 130, 1000] {
+            let bytes = bytes_of(&[group_of(Measure::Amount, &rows[..count])]);
+            assert!(read(&bytes).equals_missing(&plain_frame(Measure::Amount, &rows[..count])));
+        }
+    }
+}
+
+#[test]
 fn there_may_be_more_value_props_than_two_bytes_number() {
     let mut frame = GoldFrame::default();
     let names: Vec<String> = (0..70_000).map(|number| format!("prop {number}")).collect();
@@ -267,7 +282,7 @@ fn the_footer_tells_ends_and_nulls_of_every_column() {
     let metadata = reader.get_metadata().unwrap().clone();
     let plain = plain_frame(Measure::Position, &rows);
     let statistics = metadata.row_groups[0].parquet_columns().iter().map(|column| {
-        let column = column.statistics().unwrap().unwrap();
+        let column = column.statistics(&metadata.footer_buf).unwrap().unwrap();
         use polars_parquet::parquet::statistics::Statistics as S;
         match column {
             S::Int64(s) => (s.null_count, format!("{:?} {:?}", s.min_value, s.max_value)),

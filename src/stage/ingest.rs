@@ -357,7 +357,8 @@ impl Parser<'_> {
     /// Holds accepted rows against the contract, `chunk_rows` at a time.
     fn inspect(&mut self, chunk: &Chunk) -> Result<(), TaskError> {
         let Some(inspection) = &mut self.inspection else { return Ok(()) };
-        if self.job.contract.is_some_and(|contract| surely_keeps(contract, self.job.source, chunk)) {
+        if self.job.contract.is_some_and(|contract| surely_keeps(contract, self.job.source, chunk))
+        {
             return Ok(inspection.pass(chunk.len() as u64, None)?);
         }
         for start in (0..chunk.len()).step_by(self.job.chunk_rows) {

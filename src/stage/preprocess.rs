@@ -18,8 +18,8 @@ use crate::frame::{SilverFrame, SilverRow, amount_of_cents};
 use crate::progress::Unit;
 use crate::record::{Decimal, Source};
 use crate::rows::{
-    Block, BlockBuilder, Cursor, Emitter, HashRange, Interner, Merge, RowRef, RowsError,
-    RowsFile, RowsWriter, Sizes, in_order, merge_in_passes, split_by_hash,
+    Block, BlockBuilder, Cursor, Emitter, HashRange, Interner, Merge, RowRef, RowsError, RowsFile,
+    RowsWriter, Sizes, in_order, merge_in_passes, split_by_hash,
 };
 use crate::settings::{Dedupe, PreprocessSettings, Resources};
 use crate::store::{
@@ -321,8 +321,8 @@ impl<'s> Sink<'s> {
             let name = || self.value_props.name(value_prop);
             self.frame.push(&silver, name, || self.names[row.file as usize]);
             if self.frame.is_full() {
+                self.value_props = Interner::default();
                 self.table.append(self.spec.encode(&self.frame.take())?)?;
-                self.value_props.clear();
             }
         }
         self.done += batch.rows.len() as u64;
