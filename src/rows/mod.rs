@@ -25,9 +25,9 @@ pub use cursor::Cursor;
 pub use file::{RowsFile, RowsWriter};
 pub use interner::Interner;
 pub use merge::{Merge, merge_in_passes};
+pub use order::RowRef;
 #[cfg(test)]
 pub use order::hash_user;
-pub use order::RowRef;
 pub use ordered::{Emitter, in_order};
 pub use parts::{HashRange, split_by_hash};
 pub use run::{Chunk, RunBuffer};

@@ -18,6 +18,18 @@ impl HashRange {
     /// Every user.
     pub const ALL: HashRange = HashRange { start: 0, end: None };
 
+    /// Ranges of equal width that together hold every user once, each of about `part_rows` of
+    /// `rows` rows: hashes are spread evenly. They follow from the number of rows alone.
+    pub fn split_evenly(rows: u64, part_rows: u64) -> Vec<HashRange> {
+        let parts = u128::from(rows.div_ceil(part_rows).max(1));
+        let start = |part: u128| ((part << 64) / parts) as u64;
+        let range = |part| HashRange {
+            start: start(part),
+            end: (part + 1 < parts).then(|| start(part + 1)),
+        };
+        (0..parts).map(range).collect()
+    }
+
     /// Whether a hash lies before the end.
     #[inline]
     pub fn is_before_end(&self, hash: u64) -> bool {
