@@ -71,9 +71,10 @@ fn cpu_seconds() -> Option<f64> {
 }
 
 fn load(file: &Path) -> Result<Loaded> {
-    let mut rows = ParquetRows::open(file)?;
+    let rows = ParquetRows::open(file)?;
     let mut table: Option<Loaded> = None;
-    while let Some(frame) = rows.next_frame()? {
+    for (start, length) in rows.row_groups() {
+        let frame = rows.frame(start, length)?;
         let group = if frame.column("clicked").is_ok() {
             gold_group(&frame)?
         } else {

@@ -18,12 +18,7 @@ impl ParquetRows {
         let file = fs_err::File::open(path)?.into_parts().0;
         let mut reader = ParquetReader::new(file);
         let metadata = reader.get_metadata()?.clone();
-        Ok(ParquetRows {
-            path: path.to_owned(),
-            at: 0,
-            rows: metadata.num_rows,
-            metadata,
-        })
+        Ok(ParquetRows { path: path.to_owned(), at: 0, rows: metadata.num_rows, metadata })
     }
 
     /// Number of rows in the whole file.

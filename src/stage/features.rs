@@ -16,7 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::frame::{GoldFrame, GoldRow};
 use crate::progress::Unit;
 use crate::record::Source;
-use crate::rows::{Emitter, HashRange, RowsFile, Sizes, in_order, split_by_hash};
+use crate::rows::{Emitter, HashRange, RowsFile, Sizes, in_order};
 use crate::settings::{FeaturesSettings, Resources};
 use crate::store::{Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Store};
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
@@ -152,7 +152,9 @@ impl Features<'_> {
         let first_day = last_day + 1 - i64::from(self.settings.target_window_days);
         let lookback_days = self.settings.lookback_window_days;
         let target = Target { first_day, last_day, lookback_days };
-        let parts = split_by_hash(&files, self.sizes.sweep_rows);
+        // Row groups end where parts do, so parts must not depend on how the events are stored.
+        let events = files.iter().map(|file| file.summary().rows).sum();
+        let parts = HashRange::split_evenly(events, self.sizes.sweep_rows);
 
         context.progress.step("gold", 1, 1);
         let mut file = context.stage(MODE_READ_ONLY)?;

@@ -127,9 +127,8 @@ impl<'f> Sweep<'f> {
                 continue;
             }
             // Users of the same hash are the same user but for wonders.
-            let order = first.map(|first| {
-                self.streams[source].user().cmp(self.streams[first].user())
-            });
+            let order =
+                first.map(|first| self.streams[source].user().cmp(self.streams[first].user()));
             if order.is_none_or(std::cmp::Ordering::is_lt) {
                 self.has = [false; 3];
                 first = Some(source);

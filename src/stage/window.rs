@@ -5,6 +5,7 @@
 //! props there are.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use super::sweep::Renumbered;
 
@@ -44,21 +45,23 @@ impl Counts {
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
     before: Counts,
-    today: Counts,
-    /// Whether it is in `Window::touched`.
-    touched: bool,
+    /// Where in `today` its events of the day at hand are, plus one.
+    today: Option<NonZeroU32>,
 }
+
+/// A day in half the room. A timestamp has far fewer.
+type ShortDay = i32;
 
 /// The window of one user after the other.
 #[derive(Debug)]
 pub struct Window {
     lookback_days: i64,
-    /// By the number of a value prop; all are empty but those of `touched` and `past`.
+    /// By the number of a value prop; all are empty but those of `today` and `past`.
     slots: Vec<Slot>,
     /// Value props with events on the day at hand.
-    touched: Vec<u32>,
-    /// What the days before count: day, value prop, events.
-    past: VecDeque<(i64, u32, Counts)>,
+    today: Vec<(u32, Counts)>,
+    /// What was counted on the days before, one by one.
+    past: VecDeque<(ShortDay, u32, Counts)>,
     day: i64,
 }
 
@@ -68,7 +71,7 @@ impl Window {
         Window {
             lookback_days: lookback_days.into(),
             slots: Vec::new(),
-            touched: Vec::new(),
+            today: Vec::new(),
             past: VecDeque::new(),
             day: i64::MIN,
         }
@@ -76,7 +79,7 @@ impl Window {
 
     /// Forgets everything: another user comes.
     pub fn begin_user(&mut self) {
-        for value_prop in self.touched.drain(..) {
+        for (value_prop, _) in self.today.drain(..) {
             self.slots[value_prop as usize] = Slot::default();
         }
         for (_, value_prop, _) in self.past.drain(..) {
@@ -87,16 +90,17 @@ impl Window {
     /// Makes `day` the day at hand; what was counted becomes the past, and what is older than
     /// the window is dropped. Days of a user must ascend.
     pub fn begin_day(&mut self, day: i64) {
-        for value_prop in self.touched.drain(..) {
+        for (value_prop, counts) in self.today.drain(..) {
             let slot = &mut self.slots[value_prop as usize];
-            let today = std::mem::take(&mut slot.today);
-            slot.before.add(&today);
-            slot.touched = false;
-            self.past.push_back((self.day, value_prop, today));
+            slot.before.add(&counts);
+            slot.today = None;
+            self.past.push_back((self.day as ShortDay, value_prop, counts));
         }
         self.day = day;
         let first = day - self.lookback_days;
-        while let Some((_, value_prop, counts)) = self.past.pop_front_if(|past| past.0 < first) {
+        while let Some((_, value_prop, counts)) =
+            self.past.pop_front_if(|past| i64::from(past.0) < first)
+        {
             self.slots[value_prop as usize].before.subtract(&counts);
         }
     }
@@ -108,18 +112,22 @@ impl Window {
         if index >= self.slots.len() {
             self.slots.resize(index + 1, Slot::default());
         }
-        let slot = &mut self.slots[index];
-        if !slot.touched {
-            slot.touched = true;
-            self.touched.push(value_prop);
-        }
-        &mut slot.today
+        let at = match self.slots[index].today {
+            Some(at) => at.get() as usize - 1,
+            None => {
+                self.today.push((value_prop, Counts::default()));
+                self.slots[index].today = NonZeroU32::new(self.today.len() as u32);
+                self.today.len() - 1
+            }
+        };
+        &mut self.today[at].1
     }
 
     /// Whether the value prop was tapped on the day at hand, as far as it is counted.
     #[inline]
     pub fn is_tapped_today(&self, value_prop: u32) -> bool {
-        self.slots.get(value_prop as usize).is_some_and(|slot| slot.today.taps > 0)
+        let at = self.slots.get(value_prop as usize).and_then(|slot| slot.today);
+        at.is_some_and(|at| self.today[at.get() as usize - 1].1.taps > 0)
     }
 
     /// The value prop's counts of the window before the day at hand.
@@ -131,7 +139,7 @@ impl Window {
     /// Whether the number of a value prop is one that counts anything.
     pub fn holds(&self, value_prop: u32) -> bool {
         let slot = self.slots.get(value_prop as usize);
-        slot.is_some_and(|slot| slot.touched || slot.before != Counts::default())
+        slot.is_some_and(|slot| slot.today.is_some() || slot.before != Counts::default())
     }
 
     /// Goes over to new numbers; those that it [`Window::holds`] must have one.
@@ -149,7 +157,7 @@ impl Window {
                 *value_prop = number;
             }
         };
-        self.touched.iter_mut().for_each(new);
+        self.today.iter_mut().for_each(|(value_prop, _)| new(value_prop));
         self.past.iter_mut().for_each(|(_, value_prop, _)| new(value_prop));
     }
 }
