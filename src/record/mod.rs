@@ -9,6 +9,7 @@
 //! place applies the rules to it.
 
 mod amount;
+mod block;
 mod code;
 mod csv;
 mod csv_header;
@@ -17,6 +18,7 @@ mod fault;
 mod identifier;
 mod json;
 mod json_fast;
+mod lines;
 mod payment;
 mod rules;
 mod source;
@@ -25,9 +27,11 @@ mod tests;
 mod timestamp;
 
 pub use amount::Decimal;
+pub use block::{BlockParser, Counts, Place, PropCode, Rejection, Sink};
 pub use code::Code;
 pub use csv_header::CsvColumns;
 pub use fault::{Fault, VISIBLE_BYTES, too_long, visible};
+pub use lines::{Line, Lines};
 pub use rules::Rules;
 pub use source::Source;
 
