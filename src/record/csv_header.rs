@@ -97,12 +97,6 @@ impl CsvColumns {
         self.roles.len()
     }
 
-    /// What the fields are, if they matter, in order.
-    #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = Option<Column>> {
-        self.roles.iter().copied()
-    }
-
     /// What the field at a place is, if it matters.
     #[inline]
     pub(super) fn at(&self, place: usize) -> Option<Column> {

@@ -168,13 +168,12 @@ impl Template {
                 Value::Nothing => {}
                 Value::Day => {
                     let window = window::at(bytes, at)?;
-                    let length = window::before(window::places(window, b'"'));
-                    let day = match values.known_day(window, length) {
-                        Some(day) => {
+                    let day = match values.same_day(window, b'"') {
+                        Some((day, length)) => {
                             at += length;
                             day
                         }
-                        None => values.day(string(text, &mut at)?)?,
+                        None => values.day(window, string(text, &mut at)?)?,
                     };
                     timestamp_us = day.micros;
                     coerced = day.coerced;

@@ -5,7 +5,7 @@
 
 use super::PropCode;
 use super::known::Known;
-use super::window::Window;
+use super::window::{self, WIDTH, Window};
 use crate::record::Rules;
 use crate::record::identifier::{Id, USER_ID, VALUE_PROP};
 use crate::record::timestamp;
@@ -17,24 +17,38 @@ pub(super) struct Day {
     pub coerced: bool,
 }
 
+/// The timestamp of the line before, which is nearly always that of this one too.
+#[derive(Debug)]
+struct Last {
+    text: Window,
+    length: usize,
+    day: Day,
+}
+
 /// Judges values and remembers them.
 #[derive(Debug)]
 pub(super) struct Values<'r> {
     pub rules: &'r Rules,
+    /// The days that were seen, and the last of them.
     days: Known<Day>,
+    last: Last,
     props: Known<PropCode>,
     next_code: u8,
 }
 
 impl<'r> Values<'r> {
     pub fn new(rules: &'r Rules) -> Values<'r> {
-        Values { rules, days: Known::new(), props: Known::new(), next_code: 0 }
+        let last = Last { text: [0; WIDTH], length: 0, day: Day::default() };
+        Values { rules, days: Known::new(), last, props: Known::new(), next_code: 0 }
     }
 
-    /// The timestamp of the first `length` bytes of a window, if it was seen before.
+    /// The timestamp that a window begins with, and its length, if it is that of the line before
+    /// and followed by `end`, which no timestamp holds.
     #[inline(always)]
-    pub fn known_day(&self, window: &Window, length: usize) -> Option<Day> {
-        self.days.find(window, length)
+    pub fn same_day(&self, window: &Window, end: u8) -> Option<(Day, usize)> {
+        let Last { text, length, day } = &self.last;
+        let same = window::equal(window, text) | !window::first(*length);
+        (same == u32::MAX && window.get(*length) == Some(&end)).then_some((*day, *length))
     }
 
     /// The code of the value proposition of the first `length` bytes of a window.
@@ -43,8 +57,20 @@ impl<'r> Values<'r> {
         self.props.find(window, length)
     }
 
+    /// The timestamp in a text at which a window begins.
     #[inline(never)]
-    pub fn day(&mut self, text: &str) -> Option<Day> {
+    pub fn day(&mut self, window: &Window, text: &str) -> Option<Day> {
+        let day = match self.days.find(window, text.len()) {
+            Some(day) => day,
+            None => self.other_day(text)?,
+        };
+        if text.len() < WIDTH {
+            self.last = Last { text: *window, length: text.len(), day };
+        }
+        Some(day)
+    }
+
+    fn other_day(&mut self, text: &str) -> Option<Day> {
         let found = timestamp::parse(text).ok()?;
         if found.micros < self.rules.oldest_us {
             return None;

@@ -40,8 +40,7 @@ pub(super) use words::*;
 #[cfg(target_arch = "x86_64")]
 mod sse2 {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
-        _mm_set1_epi8, _mm_sub_epi8,
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm_sub_epi8,
     };
 
     use super::Window;
@@ -61,7 +60,7 @@ mod sse2 {
                 #[target_feature(enable = "sse2")]
                 fn whole($($window: &Window,)+ $($byte: u8),*) -> u32 {
                     let low = half($(load($window, 0),)+ $($byte),*);
-                    low | half($(load($window, 16),)+ $($byte),*) << 16
+                    low | half($(load($window, 1),)+ $($byte),*) << 16
                 }
                 // SAFETY: every x86-64 processor has SSE2; nothing else is asked for.
                 unsafe { whole($($window,)+ $($byte),*) }
@@ -102,12 +101,13 @@ mod sse2 {
         }
     }
 
-    /// Sixteen bytes of a window; the compiler makes one load of it.
+    /// Half of a window.
     #[inline]
     #[target_feature(enable = "sse2")]
-    fn load(window: &Window, place: usize) -> __m128i {
-        let word = |place| super::word(window, place).unwrap_or_default() as i64;
-        _mm_set_epi64x(word(place + 8), word(place))
+    fn load(window: &Window, half: usize) -> __m128i {
+        let (halves, _) = window.as_chunks::<16>();
+        // SAFETY: reads the sixteen bytes of an array of sixteen, wherever it stands.
+        unsafe { _mm_loadu_si128(halves[half].as_ptr().cast()) }
     }
 
     #[inline]
