@@ -156,9 +156,9 @@ impl Fields {
             *place_end = end;
             begin = end + 1;
         }
-        // That many fields, and no more.
+        // That many fields, and no more: the last stop is the end of the line.
         let length = newlines.trailing_zeros() + 1;
-        (stops == 0 && begin == length).then(|| self.end(bytes, width, length as usize))
+        (begin == length).then(|| self.end(bytes, width, length as usize))
     }
 
     /// Cuts a line that is at most [`LONGEST`].

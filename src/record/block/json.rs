@@ -24,8 +24,8 @@ const LONGEST_STRING: usize = 512;
 // What is read by template is never too long for a line.
 const _: () = assert!(LONGEST_TEMPLATE + 4 * (LONGEST_STRING + WIDTH) < MAX_LINE_BYTES);
 
-/// What learning costs, in lines read by template that pay for it. Where no two lines look
-/// alike, learning soon stops.
+/// What learning from a line costs, in other lines that pay for it: where no two lines look
+/// alike, few are learned from.
 const LEARNING_COSTS: u32 = 16;
 const MOST_CREDIT: u32 = 16 * LEARNING_COSTS;
 
@@ -77,16 +77,16 @@ impl Read for Reader<'_> {
 
     fn learn(&mut self, line: &[u8]) {
         if self.credit < LEARNING_COSTS {
-            return;
-        }
-        let Some(template) = Template::of(line) else { return };
-        // A known layout that was not read has odd values, and that is nothing new.
-        if self.templates.contains(&template) {
+            self.credit += 1;
             return;
         }
         self.credit -= LEARNING_COSTS;
-        self.templates.insert(0, template);
-        self.templates.truncate(TEMPLATES);
+        let Some(template) = Template::of(line) else { return };
+        // Lines of a known layout come here too, for their values or as the last of a block.
+        if !self.templates.contains(&template) {
+            self.templates.insert(0, template);
+            self.templates.truncate(TEMPLATES);
+        }
     }
 }
 
@@ -118,7 +118,7 @@ enum Value {
     /// The integer `user_id`.
     UserInteger,
     /// The inside of the string `value_prop`.
-    ValueProp,
+    Prop,
     /// The integer or `null` `position`.
     Position,
 }
@@ -178,7 +178,7 @@ impl Template {
                     timestamp_us = day.micros;
                     coerced = day.coerced;
                 }
-                Value::ValueProp => {
+                Value::Prop => {
                     let window = window::at(bytes, at)?;
                     let length = window::before(window::places(window, b'"'));
                     let known = values.known_prop(window, length);
@@ -233,7 +233,7 @@ fn places(line: &[u8], event: &Event<'_>) -> Option<Vec<(usize, usize, Value)>> 
         _ => return None,
     }
     match event.value_prop {
-        Given::Text(text) => places.push(place(text, Value::ValueProp)?),
+        Given::Text(text) => places.push(place(text, Value::Prop)?),
         _ => return None,
     }
     match event.user_id {

@@ -11,6 +11,9 @@ const LONGEST: usize = WIDTH - 1;
 /// The places in the table; a power of two.
 const SLOTS: usize = 128;
 
+/// In how many places next to each other a text may be; a power of two.
+const NEAR: usize = 4;
+
 /// Up to [`SLOTS`] texts with a value each.
 #[derive(Debug)]
 pub(super) struct Known<T> {
@@ -35,26 +38,40 @@ impl<T: Copy + Default> Known<T> {
     /// The value of the text that a window begins with and that is `length` bytes long.
     #[inline(always)]
     pub fn find(&self, window: &Window, length: usize) -> Option<T> {
-        let slot = self.slots.get(place(window, length)?)?;
-        let same = window::equal(window, &slot.text) | !window::first(length);
-        (slot.length == length && same == u32::MAX).then_some(slot.value)
+        let place = place(window, length)?;
+        let slot = self.slots.get(place)?;
+        if slot.holds(window, length) {
+            Some(slot.value)
+        } else {
+            self.find_near(place, window, length)
+        }
     }
 
-    /// Keeps a text, in place of another if that has its place and may be `evicted`.
+    #[inline(never)]
+    fn find_near(&self, place: usize, window: &Window, length: usize) -> Option<T> {
+        let mut slots = (1..NEAR).filter_map(|n| self.slots.get(place ^ n));
+        slots.find(|slot| slot.holds(window, length)).map(|slot| slot.value)
+    }
+
+    /// Keeps a text that is not kept yet, unless there is no room. Another one may have to make
+    /// room if `evict` says so.
     pub fn keep(&mut self, text: &[u8], value: T, evict: bool) -> bool {
         let mut window = [0; WIDTH];
-        let Some(place) = (text.len() <= LONGEST)
-            .then(|| window[..text.len()].copy_from_slice(text))
-            .and_then(|()| place(&window, text.len()))
-        else {
-            return false;
-        };
-        let Some(slot) = self.slots.get_mut(place) else { return false };
-        if slot.length != 0 && !evict {
-            return false;
-        }
-        *slot = Slot { text: window, length: text.len(), value };
+        let Some(start) = window.get_mut(..text.len()) else { return false };
+        start.copy_from_slice(text);
+        let Some(place) = place(&window, text.len()) else { return false };
+        let free = (0..NEAR).map(|n| place ^ n).find(|place| self.slots[*place].length == 0);
+        let Some(place) = free.or(evict.then_some(place)) else { return false };
+        self.slots[place] = Slot { text: window, length: text.len(), value };
         true
+    }
+}
+
+impl<T> Slot<T> {
+    #[inline(always)]
+    fn holds(&self, window: &Window, length: usize) -> bool {
+        let same = window::equal(window, &self.text) | !window::first(length);
+        self.length == length && same == u32::MAX
     }
 }
 
@@ -86,7 +103,7 @@ mod tests {
     #[test]
     fn a_text_is_found_whatever_follows_it_and_no_other_text_is() {
         let mut known = Known::new();
-        let texts = ["a", "ab", "prepaid", "12345678", "123456789", "credits_consumer"];
+        let texts = ["a", "bc", "prepaid", "12345678", "987654321", "credits_consumer"];
         let longest = "x".repeat(LONGEST);
         for (n, text) in texts.into_iter().chain([longest.as_str()]).enumerate() {
             assert!(known.keep(text.as_bytes(), n + 1, true));
@@ -110,9 +127,8 @@ mod tests {
         let kept: Vec<&String> =
             texts.iter().filter(|text| known.keep(text.as_bytes(), text.len(), false)).collect();
         assert!(kept.len() <= SLOTS && kept.len() > SLOTS / 2);
-        let found = |known: &Known<usize>, text: &str| {
-            known.find(&window(text, 0), text.len()).is_some()
-        };
+        let found =
+            |known: &Known<usize>, text: &str| known.find(&window(text, 0), text.len()).is_some();
         assert!(kept.iter().all(|text| found(&known, text)));
         assert!(known.keep(b"another", 7, true) && found(&known, "another"));
     }

@@ -38,7 +38,8 @@ pub(super) struct Values<'r> {
 
 impl<'r> Values<'r> {
     pub fn new(rules: &'r Rules) -> Values<'r> {
-        let last = Last { text: [0; WIDTH], length: 0, day: Day::default() };
+        // No line has that: there is no byte behind a whole window.
+        let last = Last { text: [0; WIDTH], length: WIDTH, day: Day::default() };
         Values { rules, days: Known::new(), last, props: Known::new(), next_code: 0 }
     }
 
