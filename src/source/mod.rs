@@ -8,7 +8,6 @@ mod discover;
 mod error;
 mod glob;
 mod gzip;
-mod lines;
 mod open;
 mod slab;
 #[cfg(test)]
@@ -16,6 +15,6 @@ mod tests;
 
 pub use discover::{RawFile, check_pattern, discover};
 pub use error::SourceError;
-pub use lines::Lines;
+pub use crate::record::Lines;
 pub use open::{HashingReader, open};
 pub use slab::{Slab, SlabReader};
