@@ -28,11 +28,11 @@ mod tests;
 mod timestamp;
 
 pub use amount::Decimal;
-pub use block::{BlockParser, Counts, Place, PropCode, Rejection, Sink};
+pub use block::{BlockParser, Place, PropCode, Rejection, Sink};
 pub use code::Code;
 pub use csv_header::CsvColumns;
 pub use fault::{Fault, VISIBLE_BYTES, too_long, visible};
-pub use lines::{Line, Lines};
+pub use lines::Lines;
 pub use rules::Rules;
 pub use source::Source;
 

@@ -52,10 +52,10 @@ pub struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// Whether the block should be taken before another row.
+    /// Whether the block has so many rows, or the text of a block.
     #[inline]
-    pub fn is_full(&self, sizes: &Sizes) -> bool {
-        self.flags.len() >= sizes.block_rows
+    pub fn is_full(&self, rows: usize, sizes: &Sizes) -> bool {
+        self.flags.len() >= rows
             || self.users.bytes() + self.value_props.bytes() >= sizes.block_text_bytes
     }
 

@@ -10,7 +10,7 @@ use super::file::BlockEntry;
 use super::interner::Interner;
 use super::merge::Merge;
 use super::record::{Record, UserText};
-use super::sort::{Fetched, each_in_order, key, sort_keys};
+use super::sort::Sorter;
 use super::unpack::Unpacker;
 use super::{HashRange, RowsError, RowsFile};
 
@@ -43,9 +43,7 @@ pub struct Gatherer {
     /// User ids too long for their record.
     long: Vec<u8>,
     value_props: Interner,
-    keys: Vec<u128>,
-    scratch: Vec<u128>,
-    fetched: Fetched,
+    sorter: Sorter,
 }
 
 impl<'f> Run<'f> {
@@ -125,16 +123,9 @@ impl Gatherer {
         &mut self,
         mut each: impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Gatherer { records, long, value_props, keys, scratch, fetched, .. } = self;
-        keys.clear();
-        keys.extend(records.iter().zip(0..).map(|(record, place)| key(record.hash, place)));
-        sort_keys(keys, scratch);
-        let fetch = |place: u64| {
-            let record = &records[place as usize];
-            (*record, record.user.get(long))
-        };
+        let Gatherer { records, long, value_props, sorter, .. } = self;
         let ranks = value_props.ranks();
-        each_in_order(keys, fetched, &ranks, fetch, |record, user| each(record, user, value_props))
+        sorter.each_in_order(records, long, &ranks, |record, user| each(record, user, value_props))
     }
 
     /// The same rows, a block of each run at a time.

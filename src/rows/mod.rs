@@ -51,6 +51,8 @@ pub struct Sizes {
     pub run_text_bytes: usize,
     /// Rows of a block.
     pub block_rows: usize,
+    /// Rows of a block of events, which are read from one end to the other.
+    pub event_block_rows: usize,
     /// Bytes of text after which a block is cut all the same.
     pub block_text_bytes: usize,
     /// Rows that one part of a parallel pass should have.
@@ -68,9 +70,10 @@ pub struct Sizes {
 impl Sizes {
     /// What the program uses.
     pub const NORMAL: Sizes = Sizes {
-        run_rows: 1 << 19,
+        run_rows: 1 << 18,
         run_text_bytes: 12 << 20,
-        block_rows: 1024,
+        block_rows: 512,
+        event_block_rows: 4096,
         block_text_bytes: 128 << 10,
         part_rows: 112 << 10,
         sweep_rows: 1 << 20,
@@ -83,6 +86,7 @@ impl Sizes {
         run_rows: 3,
         run_text_bytes: 64,
         block_rows: 2,
+        event_block_rows: 2,
         block_text_bytes: 32,
         part_rows: 5,
         sweep_rows: 5,

@@ -53,7 +53,7 @@ pub fn merge_in_passes<W: Write>(
                         let abandoned = |_| RowsError::Io(io::ErrorKind::Interrupted.into());
                         gatherer.each_row(group, range, effort.most_rows, |row, user, names| {
                             builder.push(row, user, names);
-                            if builder.is_full(sizes) {
+                            if builder.is_full(sizes.block_rows, sizes) {
                                 emitter.emit(builder.take(true)).map_err(abandoned)?;
                             }
                             Ok::<(), RowsError>(())

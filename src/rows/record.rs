@@ -83,6 +83,20 @@ pub struct Record {
 
 const _: () = assert!(size_of::<Record>() == 64);
 
+impl Record {
+    /// Fills a place until a row comes there.
+    pub(super) const NONE: Record = Record {
+        hash: 0,
+        user: UserText([0; 16]),
+        timestamp_us: 0,
+        measure: 0,
+        row_number: 0,
+        value_prop: 0,
+        file: 0,
+        soft_issues: 0,
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,7 @@ fn write(folder: &std::path::Path, name: usize, events: &[Event], chunk: usize) 
     for (index, part) in events.chunks(chunk).enumerate() {
         let mut rows = Chunk::default();
         for (row, (user, time, prop, measure)) in part.iter().enumerate() {
+            let prop = rows.value_prop(prop);
             rows.push(user, *time, prop, *measure, row as u64, 0);
         }
         let rows = Arc::new(rows);
@@ -58,6 +59,7 @@ pub(crate) fn write_one_run(path: &std::path::Path, events: &[Event]) -> RowsFil
     let sizes = Sizes { run_rows: 1 << 20, run_text_bytes: 16 << 20, ..Sizes::TINY };
     let mut rows = Chunk::default();
     for (row, (user, time, prop, measure)) in events.iter().enumerate() {
+        let prop = rows.value_prop(prop);
         rows.push(user, *time, prop, *measure, row as u64, 0);
     }
     let mut run = RunBuffer::default();

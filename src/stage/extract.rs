@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::ingest::{Ingested, Job, ingest, measure_of};
+use super::ingest::{Ingested, Job, ingest};
 use super::memory::Share;
 use super::outcome::{hold_contract, output};
+use super::parse::measure_of;
 use super::profile::FileFacts;
 use super::rejects::gather;
 use super::sweep::DAY_US;

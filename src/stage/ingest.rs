@@ -5,21 +5,18 @@
 //! one sorts and writes the runs. Slabs and runs are handed round, so memory does not grow with
 //! the file. The bytes made depend on the file and the rules alone.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::ScopedJoinHandle;
 
 use super::memory::Share;
-use super::profile::{FileFacts, SlabFacts};
-use super::rejects::{Reject, RejectWriter};
-use crate::contract::{Contract, Failure, Inspection, Measure, Values};
+use super::parse::{ParseResult, Parsed, Work, parse_slabs};
+use super::profile::FileFacts;
+use super::rejects::RejectWriter;
+use crate::contract::{Contract, Failure};
 use crate::exit_code::ExitCode;
-use crate::frame::{RawFrame, amount_of_cents};
-use crate::record::{
-    CsvColumns, Rules, Scratch, Source, Verdict, check_csv, check_json, json_line_is_blank,
-    too_long, visible,
-};
+use crate::record::{CsvColumns, Rules, Source};
 use crate::rows::{Chunk, Pool, RowsError, RowsWriter, RunBuffer, Sizes, SortSpace};
 use crate::source::{HashingReader, Lines, RawFile, Slab, SlabReader, open};
 use crate::store::{Digest, Staged};
@@ -53,25 +50,6 @@ pub(super) struct Ingested {
     /// What breaks the contract.
     pub broken: Vec<Failure>,
 }
-
-/// A slab on its way to a parser.
-struct Work {
-    sequence: u64,
-    slab: Slab,
-    /// Lines at the start of the slab that are no records: those up to the header.
-    skip_lines: u32,
-}
-
-/// What a parser made of a slab.
-struct Parsed {
-    sequence: u64,
-    slab: Slab,
-    chunk: Chunk,
-    rejects: Vec<Reject>,
-    facts: SlabFacts,
-}
-
-type ParseResult = Result<Parsed, TaskError>;
 
 /// Reads a file into `rows` and `rejects`.
 pub(super) fn ingest(
@@ -227,194 +205,6 @@ fn read_slabs(
     }
     let (sha256, bytes) = slabs.into_reader().finish().map_err(TaskError::from)?;
     Ok((Digest::from(sha256), bytes))
-}
-
-/// A parsing thread: slabs to rows and rejects. Returns what breaks the contract.
-fn parse_slabs(
-    job: &Job<'_>,
-    columns: Option<&CsvColumns>,
-    work: &Mutex<Receiver<Work>>,
-    results: &Sender<ParseResult>,
-    spare: &Pool<Chunk>,
-) -> Vec<Failure> {
-    let mut parser = Parser {
-        job,
-        columns,
-        spare,
-        usual_rows: 0,
-        scratch: Scratch::default(),
-        inspection: job.contract.map(|contract| Inspection::new(contract.clone())),
-        frame: RawFrame::new(measure_of(job.source)),
-    };
-    loop {
-        let next = work.lock().map(|work| work.recv());
-        let Ok(Ok(next)) = next else { break };
-        if job.cancel.load(Ordering::Relaxed) {
-            let _ = results.send(Err(TaskError::cancelled()));
-            break;
-        }
-        let parsed = job.timings.time(Phase::Parse, || parser.parse(next));
-        if results.send(parsed).is_err() {
-            break;
-        }
-    }
-    parser.inspection.map(Inspection::finish).unwrap_or_default()
-}
-
-/// What a row of a source carries beside time, user and value prop.
-pub(super) fn measure_of(source: Source) -> Measure {
-    match source {
-        Source::Prints | Source::Taps => Measure::Position,
-        Source::Payments => Measure::Amount,
-    }
-}
-
-struct Parser<'j> {
-    job: &'j Job<'j>,
-    columns: Option<&'j CsvColumns>,
-    /// Chunks whose rows are written.
-    spare: &'j Pool<Chunk>,
-    /// As many rows as a slab has had, and a few more.
-    usual_rows: usize,
-    scratch: Scratch,
-    inspection: Option<Inspection>,
-    frame: RawFrame,
-}
-
-impl Parser<'_> {
-    fn parse(&mut self, work: Work) -> ParseResult {
-        let Work { sequence, slab, skip_lines } = work;
-        let mut parsed = Parsed {
-            sequence,
-            slab,
-            chunk: self.spare.take().unwrap_or_default(),
-            rejects: Vec::new(),
-            facts: SlabFacts::default(),
-        };
-        if let Some(long) = &parsed.slab.long {
-            parsed.facts.lines = 1;
-            if long.blank && self.columns.is_none() {
-                parsed.facts.blank_lines = 1;
-            } else {
-                let faults = vec![too_long(self.job.source, long.bytes)];
-                let reject = Reject {
-                    line: 0,
-                    byte_offset: parsed.slab.offset,
-                    faults,
-                    raw: visible(&parsed.slab.bytes),
-                };
-                parsed.facts.reject(&reject.faults, None, self.job.rules.oldest_us);
-                parsed.facts.records = 1;
-                parsed.rejects.push(reject);
-            }
-            return Ok(parsed);
-        }
-        parsed.chunk.reserve(self.usual_rows);
-        self.parse_lines(&mut parsed, skip_lines);
-        self.usual_rows = self.usual_rows.max(parsed.chunk.len() + parsed.chunk.len() / 16);
-        self.inspect(&parsed.chunk)?;
-        Ok(parsed)
-    }
-
-    fn parse_lines(&mut self, parsed: &mut Parsed, skip_lines: u32) {
-        let facts = &mut parsed.facts;
-        let oldest_us = self.job.rules.oldest_us;
-        for line in Lines::new(&parsed.slab.bytes) {
-            facts.lines += 1;
-            if line.index < skip_lines {
-                continue;
-            }
-            let blank = match self.columns {
-                Some(_) => line.bytes.is_empty(),
-                None => json_line_is_blank(line.bytes),
-            };
-            if blank {
-                facts.blank_lines += 1;
-                continue;
-            }
-            let (verdict, number) = match self.columns {
-                Some(columns) => {
-                    let rules = self.job.rules;
-                    let verdict = check_csv(line.bytes, columns, rules, &mut self.scratch);
-                    (verdict, facts.records)
-                }
-                None => {
-                    let verdict = check_json(line.bytes, self.job.rules, &mut self.scratch);
-                    (verdict, u64::from(line.index))
-                }
-            };
-            facts.records += 1;
-            match verdict {
-                Verdict::Accepted(row) => {
-                    facts.accept(row.timestamp_us);
-                    parsed.chunk.push(
-                        row.user_id,
-                        row.timestamp_us,
-                        row.value_prop,
-                        row.measure,
-                        number,
-                        row.soft_issues,
-                    );
-                }
-                Verdict::Rejected { timestamp_us, faults } => {
-                    facts.reject(&faults, timestamp_us, oldest_us);
-                    parsed.rejects.push(Reject {
-                        line: line.index,
-                        byte_offset: parsed.slab.offset + u64::from(line.offset),
-                        faults,
-                        raw: visible(line.bytes),
-                    });
-                }
-            }
-        }
-        facts.chunks = parsed.chunk.len().div_ceil(self.job.chunk_rows) as u64;
-    }
-
-    /// Holds accepted rows against the contract, `chunk_rows` at a time.
-    fn inspect(&mut self, chunk: &Chunk) -> Result<(), TaskError> {
-        let Some(inspection) = &mut self.inspection else { return Ok(()) };
-        if self.job.contract.is_some_and(|contract| surely_keeps(contract, self.job.source, chunk))
-        {
-            return Ok(inspection.pass(chunk.len() as u64, None)?);
-        }
-        for start in (0..chunk.len()).step_by(self.job.chunk_rows) {
-            let end = chunk.len().min(start.saturating_add(self.job.chunk_rows));
-            (start..end).for_each(|row| self.frame.push(chunk.values(row)));
-            inspection.add(&self.frame.take()?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether the rows keep the contract beyond doubt: then no frame is made of them.
-fn surely_keeps(contract: &Contract, source: Source, chunk: &Chunk) -> bool {
-    let rows = || (0..chunk.len()).map(|row| chunk.values(row));
-    let (mut times, mut measures) = ([i64::MAX, i64::MIN], [u64::MAX, u64::MIN]);
-    let mut nulls = false;
-    for (_, time, _, measure) in rows() {
-        times = [times[0].min(time), times[1].max(time)];
-        nulls |= measure == 0;
-        if measure > 0 {
-            measures = [measures[0].min(measure), measures[1].max(measure)];
-        }
-    }
-    let given = measures[0] <= measures[1];
-    let measured = match measure_of(source) {
-        Measure::Position => {
-            let ends = measures.map(|measure| measure.wrapping_sub(1) as i64);
-            (!nulls || contract.keeps("position", Values::Null))
-                && (!given || contract.keeps("position", Values::Integers(&ends)))
-        }
-        Measure::Amount => {
-            let ends = measures.map(|cents| amount_of_cents(cents.into()));
-            !nulls && (!given || contract.keeps("amount", Values::Numbers(&ends)))
-        }
-    };
-    chunk.is_empty()
-        || measured
-            && contract.keeps("timestamp", Values::Instants(&times))
-            && contract.keeps_texts("user_id", rows().map(|row| row.0))
-            && contract.keeps_texts("value_prop_id", chunk.value_props())
 }
 
 /// The sorting thread: runs into the rows file.

@@ -14,7 +14,7 @@ const GATHERED_ROW_BYTES: u64 = 176;
 /// A slab of text on its way: the text, and the rows made of it.
 const SLAB_BYTES: u64 = 4 << 20;
 /// A run of usual rows waiting to be sorted: records and keys.
-const RUN_BYTES: u64 = 52 << 20;
+const RUN_BYTES: u64 = 36 << 20;
 
 /// What one task may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

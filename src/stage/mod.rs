@@ -10,6 +10,7 @@ mod gold_rows;
 mod gold_tally;
 mod ingest;
 mod memory;
+mod parse;
 mod outcome;
 mod preprocess;
 mod profile;

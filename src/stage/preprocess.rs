@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::extract::{FileResult, files_of};
-use super::ingest::measure_of;
+use super::parse::measure_of;
 use super::memory::Share;
 use super::outcome::output;
 use super::tables::{FinishedGroup, Table, TableSpec, Written};
@@ -243,7 +243,7 @@ impl Part<'_> {
             batch.tally.duplicates += u64::from(duplicate);
             if !duplicate || settings.dedupe == Dedupe::Keep {
                 events.push(row, user, names);
-                if events.is_full(sizes) {
+                if events.is_full(sizes.event_block_rows, sizes) {
                     batch.events.push(events.take(false));
                 }
             }
