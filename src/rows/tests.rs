@@ -136,6 +136,8 @@ proptest! {
                         while let Some(((hash, user), rows)) = left.peek() {
                             let stands = users.hash() == Some(*hash) && users.user() == user.as_bytes();
                             if stands {
+                                users.skip_user().unwrap();
+                                left.next();
                                 break;
                             }
                             prop_assert!(!is_late(rows));

@@ -37,7 +37,7 @@ pub(super) fn gold_rows<S: Sink>(
     target: Target,
     sink: &mut S,
 ) -> Result<(), S::Stop> {
-    let mut window = Window::new(target.lookback_days);
+    let mut window = Window::new(target.lookback_days, target.last_day);
     let first_needed_us = first_us(target.first_day - i64::from(target.lookback_days));
     while sweep.next_user_since(PRINTS, first_us(target.first_day))? {
         window.begin_user();

@@ -232,11 +232,17 @@ impl<'f> Sweep<'f> {
         Ok(())
     }
 
-    /// Numbers value props anew where they have become very many; only those that are `needed`
-    /// are kept. Gives the new numbers by the old ones.
+    /// Numbers value props anew where they have become very many and most are no longer
+    /// `needed`; only those that are keep a number. Gives the new numbers by the old ones.
     pub fn renumber(&mut self, needed: impl Fn(u32) -> bool) -> Option<Renumbered> {
         let known = &self.value_props;
-        if known.len() < self.many_value_props && known.text_bytes() < self.many_bytes {
+        let (count, bytes) = (known.len(), known.text_bytes());
+        if count < self.many_value_props && bytes < self.many_bytes {
+            return None;
+        }
+        if (0..count as u32).filter(|&number| needed(number)).count() > count / 2 {
+            // For a moment there would be nearly twice as many.
+            (self.many_value_props, self.many_bytes) = (2 * count, 2 * bytes);
             return None;
         }
         let mut kept = Interner::default();

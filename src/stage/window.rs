@@ -47,6 +47,8 @@ struct Slot {
     before: Counts,
     /// Where in `today` its events of the day at hand are, plus one.
     today: Option<NonZeroU32>,
+    /// Whether it is in `used`.
+    is_used: bool,
 }
 
 /// A day in half the room. A timestamp has far fewer.
@@ -56,21 +58,26 @@ type ShortDay = i32;
 #[derive(Debug)]
 pub struct Window {
     lookback_days: i64,
-    /// By the number of a value prop; all are empty but those of `today` and `past`.
+    last_day: i64,
+    /// By the number of a value prop; all are empty but those that are used.
     slots: Vec<Slot>,
+    /// Value props with events.
+    used: Vec<u32>,
     /// Value props with events on the day at hand.
     today: Vec<(u32, Counts)>,
-    /// What was counted on the days before, one by one.
+    /// What was counted on those of the days before that leave the window one day.
     past: VecDeque<(ShortDay, u32, Counts)>,
     day: i64,
 }
 
 impl Window {
-    /// An empty window over `[d − lookback_days, d − 1]`.
-    pub fn new(lookback_days: u32) -> Window {
+    /// An empty window over `[d − lookback_days, d − 1]`, for days up to `last_day`.
+    pub fn new(lookback_days: u32, last_day: i64) -> Window {
         Window {
             lookback_days: lookback_days.into(),
+            last_day,
             slots: Vec::new(),
+            used: Vec::new(),
             today: Vec::new(),
             past: VecDeque::new(),
             day: i64::MIN,
@@ -79,22 +86,24 @@ impl Window {
 
     /// Forgets everything: another user comes.
     pub fn begin_user(&mut self) {
-        for (value_prop, _) in self.today.drain(..) {
+        for value_prop in self.used.drain(..) {
             self.slots[value_prop as usize] = Slot::default();
         }
-        for (_, value_prop, _) in self.past.drain(..) {
-            self.slots[value_prop as usize] = Slot::default();
-        }
+        self.today.clear();
+        self.past.clear();
     }
 
     /// Makes `day` the day at hand; what was counted becomes the past, and what is older than
     /// the window is dropped. Days of a user must ascend.
     pub fn begin_day(&mut self, day: i64) {
+        let leaves = self.day < self.last_day - self.lookback_days;
         for (value_prop, counts) in self.today.drain(..) {
             let slot = &mut self.slots[value_prop as usize];
             slot.before.add(&counts);
             slot.today = None;
-            self.past.push_back((self.day as ShortDay, value_prop, counts));
+            if leaves {
+                self.past.push_back((self.day as ShortDay, value_prop, counts));
+            }
         }
         self.day = day;
         let first = day - self.lookback_days;
@@ -115,8 +124,13 @@ impl Window {
         let at = match self.slots[index].today {
             Some(at) => at.get() as usize - 1,
             None => {
+                let slot = &mut self.slots[index];
+                if !slot.is_used {
+                    slot.is_used = true;
+                    self.used.push(value_prop);
+                }
                 self.today.push((value_prop, Counts::default()));
-                self.slots[index].today = NonZeroU32::new(self.today.len() as u32);
+                slot.today = NonZeroU32::new(self.today.len() as u32);
                 self.today.len() - 1
             }
         };
@@ -157,6 +171,13 @@ impl Window {
                 *value_prop = number;
             }
         };
+        self.used.retain_mut(|value_prop| match numbers.number(*value_prop) {
+            Some(number) => {
+                *value_prop = number;
+                true
+            }
+            None => false,
+        });
         self.today.iter_mut().for_each(|(value_prop, _)| new(value_prop));
         self.past.iter_mut().for_each(|(_, value_prop, _)| new(value_prop));
     }
@@ -169,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_day_itself_is_never_counted_and_the_last_day_of_the_window_is() {
-        let mut window = Window::new(21);
+        let mut window = Window::new(21, 200);
         window.begin_user();
         window.begin_day(100);
         window.today(7).taps += 1;
@@ -195,7 +216,7 @@ mod tests {
                 proptest::collection::vec((0i64..12, 0u32..40, 1u64..9), 0..120), 1..4,
             ),
         ) {
-            let mut window = Window::new(lookback);
+            let mut window = Window::new(lookback, 11);
             for mut events in users {
                 events.sort_unstable();
                 window.begin_user();
