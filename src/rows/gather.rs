@@ -1,9 +1,9 @@
 //! All rows of one range of users, from many runs, sorted in memory.
 //!
 //! Faster than merging: each block is unpacked once into records, the records are sorted by hash,
-//! and nothing is compared but the rows of one user. A range with more rows than may be held is
-//! merged row by row instead, which only a single user with very many rows makes necessary; the
-//! rows and their order are the same. Knows nothing of duplicates and of what rows are for.
+//! and nothing is compared but the rows of one user. A range with more than may be held is gathered in
+//! halves. Where a single user has too many rows, they are merged row by row; the rows and their
+//! order are the same. Knows nothing of duplicates and of what rows are for.
 
 use super::cursor::Cursor;
 use super::file::BlockEntry;
@@ -34,6 +34,18 @@ pub fn runs_of(files: &[NumberedFile]) -> Vec<Run<'_>> {
     runs
 }
 
+/// A record and the keys to sort it by.
+const ROW_BYTES: u64 = 80;
+/// Texts are held as they are packed, and named once more where they are numbered.
+const PACKED_TIMES: u64 = 3;
+
+/// What gathering a range takes, at most.
+#[derive(Debug, Clone, Copy, Default)]
+struct Need {
+    rows: u64,
+    bytes: u64,
+}
+
 /// Working space of one gatherer.
 #[derive(Debug, Default)]
 pub struct Gatherer {
@@ -51,38 +63,61 @@ impl<'f> Run<'f> {
         self.file.blocks_in(self.run, range)
     }
 
-    /// How many rows it has at most in a range: those of every block that touches it.
-    fn rows_near(&self, range: &HashRange) -> u64 {
-        self.blocks_in(range).iter().map(|block| block.rows).sum()
+    /// Adds what reading a range of it needs: every block that touches the range.
+    fn add_need(&self, range: &HashRange, need: &mut Need) {
+        for block in self.blocks_in(range) {
+            need.rows += block.rows;
+            need.bytes += block.rows * ROW_BYTES + block.length * PACKED_TIMES;
+        }
     }
 
     /// How many rows it has.
     pub fn rows(&self) -> u64 {
-        self.rows_near(&HashRange::ALL)
+        let mut need = Need::default();
+        self.add_need(&HashRange::ALL, &mut need);
+        need.rows
     }
 }
 
 impl Gatherer {
     /// Gives every row of the range to `each`, in user order, with its user id and the names of
-    /// the value props so far. More than `most_rows` rows are not held at once.
+    /// the value props so far. About `most_bytes` are held at once: a range that needs more is
+    /// gathered in halves.
     pub fn each_row<E: From<RowsError>>(
         &mut self,
         runs: &[Run<'_>],
         range: HashRange,
-        most_rows: u64,
-        each: impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
+        most_bytes: u64,
+        mut each: impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
         self.value_props.clear();
-        if runs.iter().map(|run| run.rows_near(&range)).sum::<u64>() > most_rows {
-            return self.merge(runs, range, each);
+        self.gather(runs, range, most_bytes, &mut each)
+    }
+
+    fn gather<E: From<RowsError>>(
+        &mut self,
+        runs: &[Run<'_>],
+        range: HashRange,
+        most_bytes: u64,
+        each: &mut impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut need = Need::default();
+        for run in runs {
+            run.add_need(&range, &mut need);
         }
-        self.load(runs, &range)?;
-        self.sorted(each)
+        if need.bytes <= most_bytes {
+            self.load(runs, &range, need.rows)?;
+            return self.sorted(each);
+        }
+        let Some((lower, upper)) = range.halves() else { return self.merge(runs, range, each) };
+        self.gather(runs, lower, most_bytes, each)?;
+        self.gather(runs, upper, most_bytes, each)
     }
 
     /// Unpacks all rows of the range.
-    fn load(&mut self, runs: &[Run<'_>], range: &HashRange) -> Result<(), RowsError> {
+    fn load(&mut self, runs: &[Run<'_>], range: &HashRange, rows: u64) -> Result<(), RowsError> {
         self.records.clear();
+        self.records.reserve_exact(rows as usize);
         self.long.clear();
         for run in runs {
             let blocks = run.blocks_in(range);
@@ -121,7 +156,7 @@ impl Gatherer {
 
     fn sorted<E>(
         &mut self,
-        mut each: impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
+        each: &mut impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
         let Gatherer { records, long, value_props, sorter, .. } = self;
         let ranks = value_props.ranks();
@@ -133,7 +168,7 @@ impl Gatherer {
         &mut self,
         runs: &[Run<'_>],
         range: HashRange,
-        mut each: impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
+        each: &mut impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
         let cursors = runs.iter().map(|run| Cursor::new(run.file, run.run, range, run.number));
         let mut merge = Merge::new(cursors.collect::<Result<_, _>>()?);

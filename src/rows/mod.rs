@@ -63,8 +63,8 @@ pub struct Sizes {
     pub slab_bytes: usize,
     /// The most runs read at once.
     pub fan_in: usize,
-    /// The most rows sorted at once, whatever the memory; `None` lets memory decide.
-    pub most_rows: Option<u64>,
+    /// About how many bytes are gathered at once, whatever the memory; `None` lets memory decide.
+    pub gathered_bytes: Option<u64>,
 }
 
 impl Sizes {
@@ -79,7 +79,7 @@ impl Sizes {
         sweep_rows: 1 << 20,
         slab_bytes: 1 << 20,
         fan_in: 1024,
-        most_rows: None,
+        gathered_bytes: None,
     };
     /// What tests use, so that a handful of rows goes through every pass.
     pub const TINY: Sizes = Sizes {
@@ -92,7 +92,7 @@ impl Sizes {
         sweep_rows: 5,
         slab_bytes: 64,
         fan_in: 2,
-        most_rows: Some(8),
+        gathered_bytes: Some(1000),
     };
 }
 

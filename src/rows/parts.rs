@@ -30,6 +30,14 @@ impl HashRange {
         (0..parts).map(range).collect()
     }
 
+    /// Its lower and its upper half, unless it has but one hash.
+    pub fn halves(&self) -> Option<(HashRange, HashRange)> {
+        let end = self.end.map_or(1 << 64, u128::from);
+        let middle = ((u128::from(self.start) + end) / 2) as u64;
+        let upper = HashRange { start: middle, end: self.end };
+        (middle > self.start).then_some((HashRange { start: self.start, end: Some(middle) }, upper))
+    }
+
     /// Whether a hash lies before the end.
     #[inline]
     pub fn is_before_end(&self, hash: u64) -> bool {

@@ -18,8 +18,8 @@ pub struct Effort {
     pub fan_in: usize,
     /// Threads that work.
     pub threads: usize,
-    /// The most rows that one thread holds.
-    pub most_rows: u64,
+    /// About how many bytes one thread holds.
+    pub most_bytes: u64,
 }
 
 /// Merges groups of runs into longer ones until at most `fan_in` are left.
@@ -49,9 +49,9 @@ pub fn merge_in_passes<W: Write>(
                 effort.threads,
                 |&range, emitter| {
                     gatherers.with(Default::default, |(gatherer, builder)| {
-                        builder.forget_names();
                         let abandoned = |_| RowsError::Io(io::ErrorKind::Interrupted.into());
-                        gatherer.each_row(group, range, effort.most_rows, |row, user, names| {
+                        builder.forget_names();
+                        gatherer.each_row(group, range, effort.most_bytes, |row, user, names| {
                             builder.push(row, user, names);
                             if builder.is_full(sizes.block_rows, sizes) {
                                 emitter.emit(builder.take(true)).map_err(abandoned)?;

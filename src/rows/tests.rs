@@ -156,7 +156,7 @@ proptest! {
         files in prop::collection::vec(prop::collection::vec(event(), 0..30), 0..5),
         chunk in 1..8_usize,
         part_rows in 1..20_u64,
-        most_rows in 0..40_u64,
+        most_bytes in 0..6_000_u64,
     ) {
         let folder = tempfile::tempdir().unwrap();
         let mut wanted = Vec::new();
@@ -176,7 +176,7 @@ proptest! {
         let mut spilled = 0;
         let merged = merge_in_passes(
             opened,
-            Effort { fan_in: 2, threads: 2, most_rows },
+            Effort { fan_in: 2, threads: 2, most_bytes },
             &Sizes::TINY,
             || {
                 spilled += 1;
@@ -194,7 +194,7 @@ proptest! {
             let mut found = Vec::new();
             let mut gatherer = Gatherer::default();
             for range in ranges {
-                gatherer.each_row(&runs, range, most_rows, |row, user, names| {
+                gatherer.each_row(&runs, range, most_bytes, |row, user, names| {
                     found.push(placed(row, user, names));
                     Ok::<(), RowsError>(())
                 })

@@ -9,8 +9,6 @@ use crate::settings::Resources;
 const BASE_BYTES: u64 = 32 << 20;
 /// A thread at work: what it reads, what it makes of it, what the allocator keeps for it.
 const THREAD_BYTES: u64 = 24 << 20;
-/// A row that is gathered with others: its record, its keys, its values in a row group.
-const GATHERED_ROW_BYTES: u64 = 176;
 /// A slab of text on its way: the text, and the rows made of it.
 const SLAB_BYTES: u64 = 4 << 20;
 /// A run of usual rows waiting to be sorted: records and keys.
@@ -52,9 +50,8 @@ impl Share {
         ((self.memory_bytes / 2 / RUN_BYTES) as usize).clamp(1, 3)
     }
 
-    /// How many rows each thread may gather and sort at once.
-    pub fn most_rows(&self, sizes: &Sizes) -> u64 {
-        let fit = self.memory_bytes / 4 * 3 / self.threads as u64 / GATHERED_ROW_BYTES;
-        sizes.most_rows.unwrap_or(fit)
+    /// How much each thread may gather and sort at once. As much again waits to be written.
+    pub fn gathered_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.gathered_bytes.unwrap_or(self.memory_bytes / 8 * 3 / self.threads as u64)
     }
 }

@@ -112,8 +112,8 @@ impl Preprocess<'_> {
         let total = opened.iter().map(|(file, _)| file.summary().rows).sum();
         let parts = HashRange::split_evenly(total, self.sizes.part_rows);
         let mut spills = Spills { context, scratch: Vec::new() };
-        let most_rows = share.most_rows(self.sizes);
-        let effort = Effort { fan_in: self.sizes.fan_in, threads: share.threads, most_rows };
+        let most_bytes = share.gathered_bytes(self.sizes);
+        let effort = Effort { fan_in: self.sizes.fan_in, threads: share.threads, most_bytes };
         let merged = spills.merge(opened, effort, self.sizes)?;
         let runs = runs_of(&merged);
 
@@ -135,7 +135,7 @@ impl Preprocess<'_> {
             |&range, emitter| {
                 let timings = context.timings;
                 let part = Part { preprocess: self, names: &names, spec: &spec, timings, emitter };
-                spare.with(space, |space| part.make(&runs, range, most_rows, space))
+                spare.with(space, |space| part.make(&runs, range, most_bytes, space))
             },
             |batch: Batch| sink.take(batch),
         )?;
@@ -222,7 +222,7 @@ impl Part<'_> {
         &self,
         runs: &[Run<'_>],
         range: HashRange,
-        most_rows: u64,
+        most_bytes: u64,
         space: &mut Space,
     ) -> Result<(), TaskError> {
         let Preprocess { settings, sizes, as_of, .. } = *self.preprocess;
@@ -232,7 +232,7 @@ impl Part<'_> {
         last.known = false;
         let mut batch = Batch::default();
         let began = Instant::now();
-        gatherer.each_row(runs, range, most_rows, |row, user, names| {
+        gatherer.each_row(runs, range, most_bytes, |row, user, names| {
             if row.timestamp_us >= as_of_us {
                 batch.tally.after_as_of += 1;
                 let latest = &mut batch.tally.latest_after_as_of_us;
