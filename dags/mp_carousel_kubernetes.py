@@ -24,8 +24,12 @@ Read the end of its log: the reason, what to do, and the exit code.
   done: a task that is up to date says so and is green within a second.
 - **A day again, or another day**: trigger the DAG with `as_of` set to that day, such as
   `2020-11-30`. `force` computes even what is up to date; it is never needed after a repair.
-- **Many days**: `airflow backfill create --dag-id mp_carousel_kubernetes --from-date A --to-date B`. One run at
-  a time (`max_active_runs=1`). A run of the day after D is for D.
+- **Many days**, here 28, 29 and 30 November (for the run of the day after D is for D), one after the other:
+  `airflow backfill create --dag-id mp_carousel_kubernetes --from-date 2020-11-29 --to-date 2020-12-01T23:59 --max-active-runs 1`.
+  Without the last option up to ten runs are at work at once: Airflow does not apply the DAG's
+  `max_active_runs` to a backfill, and never counts its runs with the others. That breaks nothing,
+  for days have folders of their own and locks keep runs of one day apart; it takes more memory.
+  Days that have a run already are left out; `--reprocess-behavior completed` runs them too.
 - **Nothing is lost** by a kill, a retry or a rerun: files appear whole or not at all, and the last
   good result stays until the next one.
 

@@ -53,6 +53,7 @@ pub fn dag_file(
         .set("description", text(&format!("mp: the graph {name}, one task for each of its tasks")));
     values.set("sdk_names", sdk_names(graph, timetable, asset));
     values.set("schedule", schedule);
+    values.set("many_days", many_days(settings, &dag_id(graph, operator)));
     let day = settings.start_date;
     values.set("start_date", format!("{}, {}, {}", day.year, day.month, day.day));
     let tags: Vec<String> = settings.tags.iter().map(|tag| text(tag.as_str())).collect();
@@ -122,6 +123,30 @@ fn schedule(settings: &AirflowSettings) -> (Option<&'static str>, String) {
         // As ruff would format it: the line is too long for one.
         (Some(class), format!("{class}(\n        {arguments}\n    )"))
     }
+}
+
+/// How to run many days, for those who read the DAG's page.
+fn many_days(settings: &AirflowSettings, dag_id: &str) -> String {
+    if settings.schedule.is_none() {
+        return "- **Many days**: trigger it for each; without a schedule there is no backfill."
+            .to_owned();
+    }
+    // Airflow goes by logical date: when the run is due, or where its interval or partition begins.
+    let (from, to, which) = match settings.timetable {
+        Timetable::Cron => ("2020-11-29", "2020-12-01", "for the run of the day after D is for D"),
+        Timetable::Interval | Timetable::Partition => {
+            ("2020-11-28", "2020-11-30", "both days and all between")
+        }
+    };
+    format!(
+        "\
+- **Many days**, here 28, 29 and 30 November ({which}), one after the other:
+  `airflow backfill create --dag-id {dag_id} --from-date {from} --to-date {to}T23:59 --max-active-runs 1`.
+  Without the last option up to ten runs are at work at once: Airflow does not apply the DAG's
+  `max_active_runs` to a backfill, and never counts its runs with the others. That breaks nothing,
+  for days have folders of their own and locks keep runs of one day apart; it takes more memory.
+  Days that have a run already are left out; `--reprocess-behavior completed` runs them too."
+    )
 }
 
 /// What is imported from Airflow's SDK, a line each.

@@ -67,6 +67,20 @@ fn each_timetable_is_imported_and_used() {
 }
 
 #[test]
+fn the_page_says_how_to_run_the_same_days_with_each_timetable() {
+    for (timetable, days) in [
+        ("cron", "--from-date 2020-11-29 --to-date 2020-12-01T23:59"),
+        ("interval", "--from-date 2020-11-28 --to-date 2020-11-30T23:59"),
+        ("partition", "--from-date 2020-11-28 --to-date 2020-11-30T23:59"),
+    ] {
+        let found = with(&format!("schedule: \"@daily\", timetable: {timetable}"));
+        let command = format!("backfill create --dag-id mp_x_bash {days} --max-active-runs 1`");
+        assert!(found.contains(&command), "{found}");
+    }
+    assert!(!with("").contains("backfill create"));
+}
+
+#[test]
 fn a_graph_with_several_ends_publishes_nothing() {
     let text = "version: 1\nname: x\nstages: {a: {each: sources}}\n";
     let found = file(text, Operator::Bash).unwrap();

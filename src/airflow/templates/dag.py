@@ -24,8 +24,7 @@ Read the end of its log: the reason, what to do, and the exit code.
   done: a task that is up to date says so and is green within a second.
 - **A day again, or another day**: trigger the DAG with `as_of` set to that day, such as
   `2020-11-30`. `force` computes even what is up to date; it is never needed after a repair.
-- **Many days**: `airflow backfill create --dag-id @dag_id@ --from-date A --to-date B`. One run at
-  a time (`max_active_runs=1`). A run of the day after D is for D.
+@many_days@
 - **Nothing is lost** by a kill, a retry or a rerun: files appear whole or not at all, and the last
   good result stays until the next one.
 
