@@ -208,6 +208,11 @@ impl Layout {
         self.store.join("results")
     }
 
+    /// Notes about results that are still to be read, by task.
+    pub fn awaited_dir(&self) -> PathBuf {
+        self.store.join("awaited")
+    }
+
     /// Results of single input files, by source and content.
     pub fn parsed_dir(&self) -> PathBuf {
         self.store.join("parsed")

@@ -320,6 +320,33 @@ fn long_run() -> Project {
     project
 }
 
+/// A pipe that is full: nobody reads from it and nobody closes it.
+fn stuck_pipe() -> (std::os::unix::net::UnixStream, Stdio) {
+    let (reader, mut writer) = std::os::unix::net::UnixStream::pair().expect("a pipe");
+    writer.set_nonblocking(true).expect("not blocking");
+    while std::io::Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
+    while std::io::Write::write(&mut writer, b"x").is_ok() {}
+    writer.set_nonblocking(false).expect("blocking");
+    (reader, Stdio::from(std::os::fd::OwnedFd::from(writer)))
+}
+
+#[test]
+fn sigterm_ends_a_run_whose_output_nobody_reads() {
+    let project = by_airflow(Project::november());
+    let ((_out, stdout), (_err, stderr)) = (stuck_pipe(), stuck_pipe());
+    let command = &mut project.command(&["run", "--all"]);
+    let mut child = command.stdout(stdout).stderr(stderr).spawn().expect("mp");
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(child.try_wait().expect("its state").is_none(), "it did not wait for its reader");
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(killed.expect("kill").success());
+    let began = Instant::now();
+    wait_until(|| child.try_wait().expect("its state").is_some());
+    let took = began.elapsed();
+    assert_eq!(child.wait().expect("its end").code(), Some(143));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
 #[test]
 fn sigterm_ends_a_run_soon_and_leaves_no_part_of_an_artifact() {
     let project = long_run();
@@ -360,7 +387,7 @@ fn sigterm_ends_a_run_soon_and_leaves_no_part_of_an_artifact() {
     project.view().manifest("quality");
 }
 
-fn wait_until(met: impl Fn() -> bool) {
+fn wait_until(mut met: impl FnMut() -> bool) {
     let began = Instant::now();
     while !met() {
         assert!(began.elapsed() < Duration::from_secs(60), "waited in vain");
