@@ -244,6 +244,28 @@ fn other_commands_tell_why_they_failed_and_print_no_document() {
 }
 
 #[test]
+fn what_somebody_typed_is_cut() {
+    let project = by_airflow(Project::november());
+    let failed = project.mp(&["extract", "--source", &"x".repeat(3_000)]).fails(2);
+    let told = document(&failed);
+    assert!(told["task"].as_str().expect("a name").starts_with("extract.xxx"), "{told}");
+    assert_levels_and_groups(&failed.stderr);
+    for line in failed.stderr.lines() {
+        assert!(line.len() < 1_100, "{line}");
+    }
+}
+
+#[test]
+fn without_a_command_the_reason_says_so() {
+    let project = in_a_pod(by_airflow(Project::november()));
+    let failed = project.mp(&[]).fails(2);
+    let last = failed.stderr.lines().last().expect("a line");
+    assert_eq!(last, "ERROR no command is given mp-exit=2");
+    assert_eq!(project.text("pod/dev/termination-log"), "no command is given mp-exit=2");
+    assert!(failed.stderr.contains("Usage: mp"), "{failed}");
+}
+
+#[test]
 fn a_panic_is_a_failure_with_a_document() {
     let project = in_a_pod(by_airflow(Project::november()).with_env("MP_TEST_PANIC", "features"));
     let failed = project.mp(&["run"]).fails(70);
