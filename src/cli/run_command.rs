@@ -231,7 +231,8 @@ fn timings(summary: &RunSummary) -> String {
     let mut text = "\nseconds of all threads by kind of work\n".to_owned();
     let width = summary.tasks.iter().map(|task| task.task.as_str().len()).max().unwrap_or(0);
     let line = |name: &str, phases: &mut dyn Iterator<Item = (&str, f64)>| {
-        let phases: Vec<String> = phases.map(|(phase, took)| format!("{phase} {took:.2}")).collect();
+        let phases: Vec<String> =
+            phases.map(|(phase, took)| format!("{phase} {took:.2}")).collect();
         format!("{name:width$}  {}\n", phases.join("  "))
     };
     for task in summary.tasks.iter().filter(|task| !task.phases.is_empty()) {

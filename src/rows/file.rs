@@ -232,9 +232,8 @@ fn read_index(index: &[u8], index_offset: u64) -> Option<(RowsSummary, Vec<Vec<B
             let (offset, length, rows) = (next()?, next()?, next()?);
             let (first_hash, last_hash) = (next()?, next()?);
             // Blocks lie end to end, and readers count on it.
-            let follows = blocks.last().is_none_or(|last: &BlockEntry| {
-                last.offset + last.length == offset
-            });
+            let follows =
+                blocks.last().is_none_or(|last: &BlockEntry| last.offset + last.length == offset);
             if offset.checked_add(length)? > index_offset || !follows {
                 return None;
             }

@@ -5,9 +5,9 @@
 //! Knows nothing of what a part or a result is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Results of one part that may wait to be taken.
 const AHEAD: usize = 4;

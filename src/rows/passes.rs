@@ -51,13 +51,18 @@ pub fn merge_in_passes<W: Write>(
                     gatherers.with(Default::default, |(gatherer, builder)| {
                         let abandoned = |_| RowsError::Io(io::ErrorKind::Interrupted.into());
                         builder.forget_names();
-                        gatherer.each_row(group, range, effort.most_bytes, |row, user, names| {
-                            builder.push(row, user, names);
-                            if builder.is_full(sizes.block_rows, sizes) {
-                                emitter.emit(builder.take(true)).map_err(abandoned)?;
-                            }
-                            Ok::<(), RowsError>(())
-                        })?;
+                        gatherer.each_row(
+                            group,
+                            range,
+                            effort.most_bytes,
+                            |row, user, names| {
+                                builder.push(row, user, names);
+                                if builder.is_full(sizes.block_rows, sizes) {
+                                    emitter.emit(builder.take(true)).map_err(abandoned)?;
+                                }
+                                Ok::<(), RowsError>(())
+                            },
+                        )?;
                         emitter.emit(builder.take(true)).map_err(abandoned)
                     })
                 },

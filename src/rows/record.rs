@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn ids_of_every_length_come_back() {
         let mut long = Vec::new();
-        let texts: Vec<Vec<u8>> = (0..40).map(|length| vec![b'a' + length; length.into()]).collect();
+        let texts: Vec<Vec<u8>> =
+            (0..40).map(|length| vec![b'a' + length; length.into()]).collect();
         let kept: Vec<UserText> = texts.iter().map(|text| UserText::new(text, &mut long)).collect();
         for (text, kept) in texts.iter().zip(&kept) {
             assert_eq!(kept.get(&long), text);

@@ -73,9 +73,8 @@ impl Sorter {
     fn make_keys(&mut self, records: &[Record]) -> u32 {
         let place_bits = records.len().checked_ilog2().unwrap_or(0) + 1;
         let hashes = || records.iter().map(|record| record.hash);
-        let (least, most) = hashes().fold((u64::MAX, 0), |(least, most), hash| {
-            (least.min(hash), most.max(hash))
-        });
+        let (least, most) =
+            hashes().fold((u64::MAX, 0), |(least, most), hash| (least.min(hash), most.max(hash)));
         // Hashes of a range have bits in common, which need no room in the key.
         let common = most.saturating_sub(least).leading_zeros().min(63);
         let leading = |hash: u64| (hash.wrapping_sub(least) << common) >> place_bits << place_bits;

@@ -52,7 +52,18 @@ impl<'a> Turn<'a> {
         let watch = Stopwatch::start(&run.id);
         let (reasons, upstream, warnings) = (Vec::new(), Vec::new(), Mutex::default());
         let timings = Timings::default();
-        Turn { scheduler, run, plan, task, concurrency, watch, reasons, timings, upstream, warnings }
+        Turn {
+            scheduler,
+            run,
+            plan,
+            task,
+            concurrency,
+            watch,
+            reasons,
+            timings,
+            upstream,
+            warnings,
+        }
     }
 
     /// Takes the turn, whatever comes.

@@ -13,8 +13,8 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
+pub use crate::record::Lines;
 pub use discover::{RawFile, check_pattern, discover};
 pub use error::SourceError;
-pub use crate::record::Lines;
 pub use open::{HashingReader, open};
 pub use slab::{Slab, SlabReader};

@@ -96,9 +96,8 @@ pub(super) fn ingest(
             let _ = empty_sender.send(RunBuffer::default());
         }
         let (sizes, spare) = (job.sizes, &spare);
-        let sorter = scope.spawn(move || {
-            sort_runs(rows, &runs, &empty_sender, spare, sizes, job.timings)
-        });
+        let sorter =
+            scope.spawn(move || sort_runs(rows, &runs, &empty_sender, spare, sizes, job.timings));
         let reading = scope.spawn(move || read_slabs(slabs, first, &work_sender, &buffers));
 
         let mut collector = Collector::new(job, rejects, lines, blanks, runs_sender, empty);

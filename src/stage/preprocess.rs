@@ -13,9 +13,9 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::extract::{FileResult, files_of};
-use super::parse::measure_of;
 use super::memory::Share;
 use super::outcome::output;
+use super::parse::measure_of;
 use super::tables::{FinishedGroup, Table, TableSpec, Written};
 use crate::as_of::{AsOf, rfc3339};
 use crate::contract::{Bounds, silver};
@@ -195,7 +195,6 @@ impl Preprocess<'_> {
         };
         files.iter().enumerate().map(open).collect()
     }
-
 }
 
 /// One range of users at work.
