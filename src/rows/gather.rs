@@ -1,9 +1,10 @@
 //! All rows of one range of users, from many runs, sorted in memory.
 //!
 //! Faster than merging: each block is unpacked once into records, the records are sorted by hash,
-//! and nothing is compared but the rows of one user. A range with more than may be held is gathered in
-//! halves. Where a single user has too many rows, they are merged row by row; the rows and their
-//! order are the same. Knows nothing of duplicates and of what rows are for.
+//! and nothing is compared but the rows of one user. A range with more than may be held is
+//! gathered in halves. Where that does not help, as with a single user who has too many rows, they
+//! are merged row by row; the rows and their order are the same. Knows nothing of duplicates and
+//! of what rows are for.
 
 use super::cursor::Cursor;
 use super::file::BlockEntry;
@@ -42,6 +43,7 @@ const PACKED_TIMES: u64 = 3;
 /// What gathering a range takes, at most.
 #[derive(Debug, Clone, Copy, Default)]
 struct Need {
+    blocks: usize,
     rows: u64,
     bytes: u64,
 }
@@ -66,6 +68,7 @@ impl<'f> Run<'f> {
     /// Adds what reading a range of it needs: every block that touches the range.
     fn add_need(&self, range: &HashRange, need: &mut Need) {
         for block in self.blocks_in(range) {
+            need.blocks += 1;
             need.rows += block.rows;
             need.bytes += block.rows * ROW_BYTES + block.length * PACKED_TIMES;
         }
@@ -109,7 +112,11 @@ impl Gatherer {
             self.load(runs, &range, need.rows)?;
             return self.sorted(each);
         }
-        let Some((lower, upper)) = range.halves() else { return self.merge(runs, range, each) };
+        // Where each run has hardly more than a block, halves would need no less.
+        let worth_halving = need.blocks > 2 * runs.len();
+        let Some((lower, upper)) = range.halves().filter(|_| worth_halving) else {
+            return self.merge(runs, range, each);
+        };
         self.gather(runs, lower, most_bytes, each)?;
         self.gather(runs, upper, most_bytes, each)
     }
