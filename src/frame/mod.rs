@@ -29,7 +29,7 @@ pub use write::TableWriter;
 pub const ROW_GROUP_ROWS: usize = 1 << 17;
 /// Bytes of distinct ids after which a row group ends all the same: ids of 100 characters would
 /// make it many times as large as usual ones do.
-const ROW_GROUP_TEXT_BYTES: usize = 6 << 20;
+const ROW_GROUP_TEXT_BYTES: usize = 3 << 20;
 
 /// Cents as a number of whole units, the nearest there is.
 pub fn amount_of_cents(cents: i128) -> f64 {

@@ -57,6 +57,8 @@ pub struct Sizes {
     pub block_text_bytes: usize,
     /// Rows that one part of a parallel pass should have.
     pub part_rows: u64,
+    /// Packed bytes that one part should have, if that is fewer rows: long texts.
+    pub part_bytes: u64,
     /// Rows that a sweep over the events of all sources should have at a time.
     pub sweep_rows: u64,
     /// Bytes of raw text parsed at a time.
@@ -71,11 +73,12 @@ impl Sizes {
     /// What the program uses.
     pub const NORMAL: Sizes = Sizes {
         run_rows: 1 << 18,
-        run_text_bytes: 12 << 20,
+        run_text_bytes: 8 << 20,
         block_rows: 512,
         event_block_rows: 4096,
         block_text_bytes: 128 << 10,
         part_rows: 112 << 10,
+        part_bytes: 6 << 20,
         sweep_rows: 1 << 20,
         slab_bytes: 1 << 20,
         fan_in: 1024,
@@ -89,6 +92,7 @@ impl Sizes {
         event_block_rows: 2,
         block_text_bytes: 32,
         part_rows: 5,
+        part_bytes: 1 << 20,
         sweep_rows: 5,
         slab_bytes: 64,
         fan_in: 2,

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Results of one part that may wait to be taken.
-const AHEAD: usize = 4;
+const AHEAD: usize = 1;
 
 /// Where a worker puts the results of its part.
 #[derive(Debug)]

@@ -75,7 +75,7 @@ pub(super) fn pack(out: &mut Vec<u8>, values: &[u64]) {
 
 fn write_wide<const N: usize>(
     out: &mut Vec<u8>,
-    values: impl Iterator<Item = u64> + ExactSizeIterator,
+    values: impl ExactSizeIterator<Item = u64>,
     bytes: impl Fn(u64) -> [u8; N],
 ) {
     let start = out.len();

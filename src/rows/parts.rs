@@ -18,10 +18,10 @@ impl HashRange {
     /// Every user.
     pub const ALL: HashRange = HashRange { start: 0, end: None };
 
-    /// Ranges of equal width that together hold every user once, each of about `part_rows` of
-    /// `rows` rows: hashes are spread evenly. They follow from the number of rows alone.
-    pub fn split_evenly(rows: u64, part_rows: u64) -> Vec<HashRange> {
-        let parts = u128::from(rows.div_ceil(part_rows).max(1));
+    /// So many ranges of equal width, at least one, that together hold every user once: hashes
+    /// are spread evenly.
+    pub fn split_evenly(parts: u64) -> Vec<HashRange> {
+        let parts = u128::from(parts.max(1));
         let start = |part: u128| ((part << 64) / parts) as u64;
         let range = |part| HashRange {
             start: start(part),

@@ -45,7 +45,7 @@ pub fn merge_in_passes<W: Write>(
             writer.begin_run();
             let rows = group.iter().map(Run::rows).sum();
             in_order(
-                &HashRange::split_evenly(rows, sizes.part_rows),
+                &HashRange::split_evenly(u64::div_ceil(rows, sizes.part_rows)),
                 effort.threads,
                 |&range, emitter| {
                     gatherers.with(Default::default, |(gatherer, builder)| {

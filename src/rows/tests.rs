@@ -190,7 +190,7 @@ proptest! {
         let by_hash = split_by_hash(merged.iter().map(|(file, _)| file), part_rows);
         let runs = runs_of(&merged);
         prop_assert_eq!(runs.iter().map(Run::rows).sum::<u64>(), wanted.len() as u64);
-        for ranges in [HashRange::split_evenly(wanted.len() as u64, part_rows), by_hash] {
+        for ranges in [HashRange::split_evenly((wanted.len() as u64).div_ceil(part_rows)), by_hash] {
             let mut found = Vec::new();
             let mut gatherer = Gatherer::default();
             for range in ranges {

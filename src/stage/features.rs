@@ -22,7 +22,7 @@ use crate::store::{Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Stor
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
 
 /// Raised when the same input should give another result.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The features task.
 pub(super) struct Features<'f> {
@@ -154,7 +154,7 @@ impl Features<'_> {
         let target = Target { first_day, last_day, lookback_days };
         // Row groups end where parts do, so parts must not depend on how the events are stored.
         let events = files.iter().map(|file| file.summary().rows).sum();
-        let parts = HashRange::split_evenly(events, self.sizes.sweep_rows);
+        let parts = HashRange::split_evenly(u64::div_ceil(events, self.sizes.sweep_rows));
 
         context.progress.step("gold", 1, 1);
         let mut file = context.stage(MODE_READ_ONLY)?;

@@ -6,7 +6,7 @@
 //! read.
 //!
 //! The worker that gathers a range makes its row groups too, so a row group ends where a range
-//! does. The ranges follow from the number of rows alone.
+//! does. The ranges follow from the number of the rows and of their packed bytes alone.
 
 use std::time::Instant;
 
@@ -109,8 +109,11 @@ impl Preprocess<'_> {
         let files = files_of(manifest)?;
         let share = Share::of(self.resources, context.concurrency);
         let opened = self.open(&files, context)?;
-        let total = opened.iter().map(|(file, _)| file.summary().rows).sum();
-        let parts = HashRange::split_evenly(total, self.sizes.part_rows);
+        let total: u64 = opened.iter().map(|(file, _)| file.summary().rows).sum();
+        let packed: u64 = files.iter().map(|file| file.rows_bytes).sum();
+        let parts =
+            total.div_ceil(self.sizes.part_rows).max(packed.div_ceil(self.sizes.part_bytes));
+        let parts = HashRange::split_evenly(parts);
         let mut spills = Spills { context, scratch: Vec::new() };
         let most_bytes = share.gathered_bytes(self.sizes);
         let effort = Effort { fan_in: self.sizes.fan_in, threads: share.threads, most_bytes };

@@ -402,8 +402,8 @@ fn sigterm_ends_a_run_soon_and_leaves_no_part_of_an_artifact() {
     let left: Vec<&PathBuf> = files.iter().filter(partial).collect();
     // What ended before the signal is whole; of all else there is nothing.
     let done = found["tasks"].as_object().expect("tasks").values().any(|state| state == "done");
-    assert!(done || left.is_empty(), "{left:?}");
-    assert!(!left.iter().any(|path| path.to_string_lossy().contains("/tmp/")), "{left:?}");
+    assert!(done || left.is_empty(), "{}: {left:?}", found["tasks"]);
+    assert!(!left.iter().any(|path| path.to_string_lossy().contains("/.mp/tmp/")), "{left:?}");
     let repaired = document(&project.mp(&["run", "--all"]).success());
     assert_eq!(repaired["verdict"], "done");
     project.view().manifest("quality");
