@@ -26,9 +26,8 @@ Read the end of its log: the reason, what to do, and the exit code.
   `2020-11-30`. `force` computes even what is up to date; it is never needed after a repair.
 - **Many days**, here 28, 29 and 30 November (for the run of the day after D is for D), one after the other:
   `airflow backfill create --dag-id mp_carousel_kubernetes --from-date 2020-11-29 --to-date 2020-12-01T23:59 --max-active-runs 1`.
-  Without the last option up to ten runs are at work at once: Airflow does not apply the DAG's
-  `max_active_runs` to a backfill, and never counts its runs with the others. That breaks nothing,
-  for days have folders of their own and locks keep runs of one day apart; it takes more memory.
+  Airflow does not apply the DAG's `max_active_runs` to a backfill, and never counts its runs with
+  the others. Without that last option up to ten runs overlap: that costs memory and disk.
   Days that have a run already are left out; `--reprocess-behavior completed` runs them too.
 - **Nothing is lost** by a kill, a retry or a rerun: files appear whole or not at all, and the last
   good result stays until the next one.
@@ -95,15 +94,17 @@ def mp_as_of(dag_run, params):
     """
     given = params.get("as_of")
     key = getattr(dag_run, "partition_key", None)
-    if given and given.endswith("T00:00:00Z"):
-        # The start of a day is the end of the day before: one folder for both.
-        due = datetime.fromisoformat(given.replace("Z", "+00:00"))
-    elif given:
-        return given
-    elif key:
+    if given:
+        try:
+            # The start of a day is the end of the day before: one folder for both.
+            at_midnight = given.endswith("T00:00:00Z")
+            return str(date.fromisoformat(given[:10]) - timedelta(days=1)) if at_midnight else given
+        except (ValueError, OverflowError):
+            # No such day. mp refuses it at once and says so; an error here would be tried again.
+            return given
+    if key:
         return str(date.fromisoformat(key[:10]))
-    else:
-        due = dag_run.data_interval_end or dag_run.run_after
+    due = dag_run.data_interval_end or dag_run.run_after
     return str((due.astimezone(timezone.utc) - timedelta(days=1)).date())
 
 
@@ -127,7 +128,11 @@ POD = {
     "kind": "Pod",
     "metadata": {
         "labels": {"app.kubernetes.io/name": "mp", "app.kubernetes.io/part-of": "carousel"},
-        "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+        # A task that is moved to another node begins again.
+        "annotations": {
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            "karpenter.sh/do-not-disrupt": "true",
+        },
     },
     "spec": {
         "restartPolicy": "Never",
@@ -159,8 +164,8 @@ POD = {
                     }
                 ],
                 "resources": {
-                    "requests": {"cpu": "1", "memory": "2Gi"},
-                    "limits": {"memory": "2Gi"},
+                    "requests": {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "64Mi"},
+                    "limits": {"memory": "2Gi", "ephemeral-storage": "256Mi"},
                 },
                 "volumeMounts": [
                     {"name": "project", "mountPath": "/srv/mp"},
@@ -170,7 +175,7 @@ POD = {
         ],
         "volumes": [
             {"name": "project", "persistentVolumeClaim": {"claimName": "mp-project"}},
-            {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "128Mi"}},
         ],
     },
 }

@@ -18,6 +18,7 @@
 //! | [`dag`] | the graph of tasks |
 //! | [`store`] | the only one that names paths under data/ and makes files visible there |
 //! | [`task`], [`progress`] | what scheduler and stages say to each other |
+//! | [`timings`] | where the time of a task goes |
 //! | [`settings`] | the typed settings that each stage may read |
 //! | [`machine`] | limits of the container, memory, room and locks of this machine |
 //! | [`allocator`] | how soon freed memory is given back |
@@ -54,6 +55,7 @@ mod stage;
 mod store;
 mod synth;
 mod task;
+mod timings;
 
 pub use exit_code::ExitCode;
 

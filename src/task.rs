@@ -16,6 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::progress::Progress;
 pub use crate::store::NewOutput;
 use crate::store::{Ingredients, Manifest, Owner, Place, Scratch, Staged, Store, StoreError};
+use crate::timings::Timings;
 
 /// The last good manifests of the tasks that one needs.
 pub type Upstream = BTreeMap<TaskId, Manifest>;
@@ -55,6 +56,8 @@ pub struct TaskContext<'a> {
     pub upstream: &'a Upstream,
     /// Where to report progress and warnings.
     pub progress: &'a dyn Progress,
+    /// Where to count how long what took.
+    pub timings: &'a Timings,
     /// Set when the run is to stop soon.
     pub cancel: &'a AtomicBool,
     /// How many tasks may run at the same time, this one included: its share of memory and threads.

@@ -21,8 +21,11 @@ const DEADLINE_SLACK_SECONDS: u64 = 300;
 /// Why there can be no DAG file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AirflowError {
-    /// Airflow takes the name as part of an id.
-    #[error("`{0}` cannot be part of the id of a DAG: it may hold letters, digits, `_` and `-`")]
+    /// Airflow takes the name as part of an id, Kubernetes as a label.
+    #[error(
+        "`{0}` cannot be part of the id of a DAG and a label of pods: it may be 1 to 63 letters, \
+         digits, inner `_` and `-`"
+    )]
     Name(String),
 }
 
@@ -39,7 +42,9 @@ pub fn dag_file(
 ) -> Result<String, AirflowError> {
     let name = graph.name();
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || name.len() > 100 || !name.chars().all(plain) {
+    let outer = |c: char| c.is_ascii_alphanumeric();
+    let ends = name.starts_with(outer) && name.ends_with(outer);
+    if !ends || name.len() > 63 || !name.chars().all(plain) {
         return Err(AirflowError::Name(name.chars().take(100).collect()));
     }
     let text = |text: &str| python::literal(text);
@@ -142,9 +147,8 @@ fn many_days(settings: &AirflowSettings, dag_id: &str) -> String {
         "\
 - **Many days**, here 28, 29 and 30 November ({which}), one after the other:
   `airflow backfill create --dag-id {dag_id} --from-date {from} --to-date {to}T23:59 --max-active-runs 1`.
-  Without the last option up to ten runs are at work at once: Airflow does not apply the DAG's
-  `max_active_runs` to a backfill, and never counts its runs with the others. That breaks nothing,
-  for days have folders of their own and locks keep runs of one day apart; it takes more memory.
+  Airflow does not apply the DAG's `max_active_runs` to a backfill, and never counts its runs with
+  the others. Without that last option up to ten runs overlap: that costs memory and disk.
   Days that have a run already are left out; `--reprocess-behavior completed` runs them too."
     )
 }

@@ -89,8 +89,10 @@ fn a_graph_with_several_ends_publishes_nothing() {
 
 #[test]
 fn a_name_that_airflow_would_refuse_is_refused_here() {
-    for name in ["a b", "\"\\\"\\\"\\\"\"", "ä"] {
+    for name in ["a b", "\"\\\"\\\"\\\"\"", "ä", "-x-", "x_", "\"\"", &"x".repeat(64)] {
         let text = format!("version: 1\nname: {name}\nstages: {{a: {{}}}}\n");
         assert!(matches!(file(&text, Operator::Bash), Err(AirflowError::Name(_))), "{name}");
     }
+    let text = format!("version: 1\nname: {}\nstages: {{a: {{}}}}\n", "x".repeat(63));
+    file(&text, Operator::Bash).unwrap();
 }

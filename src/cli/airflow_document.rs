@@ -16,6 +16,8 @@ use crate::scheduler::{RunSummary, TaskResult, TaskState};
 const LIMIT_BYTES: usize = 1_900;
 /// A reason is one short line.
 const REASON_CHARS: usize = 300;
+/// The names of tasks are shorter; what stands in their place may be what somebody typed.
+const TASK_CHARS: usize = 100;
 
 /// What came of a task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,7 +61,7 @@ impl Document {
     pub fn of_error(task: &str, exit: ExitCode, reason: &str, seconds: f64) -> Document {
         Document {
             schema: "mp/airflow/1",
-            task: task.to_owned(),
+            task: cut(task, TASK_CHARS),
             verdict: "failed",
             exit_code: exit.code(),
             retryable: exit.is_retryable(),
@@ -190,10 +192,15 @@ fn sum<'a>(tasks: impl Iterator<Item = &'a TaskResult>, keys: &[&str]) -> Option
 
 /// One line without control characters, not too long.
 pub(super) fn short(text: &str) -> String {
+    cut(text, REASON_CHARS)
+}
+
+/// The same, with another length.
+pub(super) fn cut(text: &str, chars: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     let plain = |c: char| if c.is_control() { ' ' } else { c };
-    let mut short: String = line.chars().take(REASON_CHARS).map(plain).collect();
-    if line.chars().nth(REASON_CHARS).is_some() {
+    let mut short: String = line.chars().take(chars).map(plain).collect();
+    if line.chars().nth(chars).is_some() {
         short.push('…');
     }
     short.trim_end().to_owned()
@@ -205,6 +212,10 @@ mod tests {
 
     #[test]
     fn the_line_is_small_whatever_is_in_it() {
+        let reason = "\u{1}\"🚀".repeat(900);
+        let name = "🚀\"".repeat(900);
+        let line = Document::of_error(&name, ExitCode::Usage, &reason, 1.5).line();
+        assert!(line.len() < 2_000, "{line}");
         let mut document = Document::of_error("run", ExitCode::Failure, &"\u{1}é".repeat(900), 1.5);
         for n in 0..40 {
             let path = format!("/srv/{}/{n}.parquet", "folder".repeat(20));

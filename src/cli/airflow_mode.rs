@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::airflow_document::{Document, short};
+use super::airflow_document::{Document, cut, short};
 use super::output;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -28,6 +28,9 @@ const IDS: [(&str, &str); 4] = [
 const XCOM: &str = "airflow/xcom";
 /// Kubernetes shows what stands here as the reason of a container's end.
 const TERMINATION_LOG: &str = "dev/termination-log";
+
+/// The greatest length of a line that tells of an error.
+const LINE_CHARS: usize = 1_000;
 
 /// The contract between a task of Airflow and this process.
 #[derive(Debug, Clone)]
@@ -133,10 +136,11 @@ pub(super) fn missing(ids: &BTreeMap<String, String>) -> Vec<&'static str> {
     missing.map(|(_, variable)| variable).collect()
 }
 
-/// Lines on stderr that begin with their level.
+/// Lines on stderr that begin with their level. Somebody may have typed much: a line has an end.
 pub(super) fn say(text: &str) {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let lines: String = lines.map(|line| format!("ERROR {line}\n")).collect();
+    let line = |line: &str| format!("ERROR {}\n", cut(line, LINE_CHARS));
+    let lines: String = lines.map(line).collect();
     // Nobody is left to be told.
     let _ = io::stderr().lock().write_all(lines.as_bytes());
 }
@@ -160,6 +164,8 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = path.with_file_name(format!(".return.json.{}", std::process::id()));
     let mut file = fs_err::OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
     file.write_all(text)?;
+    // Whatever the umask says.
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
     file.sync_all()?;
     fs_err::rename(&new, path)
 }
@@ -197,6 +203,15 @@ mod tests {
         replace(&path, b"second").unwrap();
         assert_eq!(fs_err::read(&path).unwrap(), b"second");
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
+        // The umask of this process applies to an open file alone: its mode is set.
+        let strict = std::fs::Permissions::from_mode(0o600);
+        fs_err::write(path.with_file_name(format!(".return.json.{}", std::process::id())), "")
+            .unwrap();
+        let new = path.with_file_name(format!(".return.json.{}", std::process::id()));
+        fs_err::set_permissions(&new, strict).unwrap();
+        replace(&path, b"second").unwrap();
+        let mode = fs_err::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "the sidecar is another user");
         overwrite(&path, b"x").unwrap();
         assert_eq!(fs_err::read(&path).unwrap(), b"x");
         assert!(overwrite(&folder.path().join("missing"), b"x").is_err());

@@ -14,10 +14,11 @@ use super::project::{Project, now, root};
 use super::resources::LEAST_BYTES;
 use crate::config::Origin;
 use crate::machine::{
-    Limits, Locks, Memory, Space, Writable, nearest_folder, try_locks, try_write,
+    Limits, Locks, Memory, Space, Writable, first_refused, nearest_folder, try_locks, try_write,
 };
 use crate::record::Source;
 use crate::source::discover;
+use crate::store::{Layout, Lock};
 
 /// With less room than this nothing can be written at all.
 const LEAST_FREE_BYTES: u64 = 16 << 20;
@@ -27,6 +28,8 @@ const LEAST_FREE_FILES: u64 = 100;
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 /// When this check was written: no clock can be right that is before it.
 const WRITTEN: &str = "2026-11-01";
+
+const STORE: &str = "store";
 
 /// All checks, in the order in which a person would mend things.
 pub(super) fn all(global: &Global, project: &Project) -> Vec<Check> {
@@ -39,6 +42,7 @@ pub(super) fn all(global: &Global, project: &Project) -> Vec<Check> {
     let (mut usable, mut modified) = (Vec::new(), None);
     for (name, folder) in folders(project) {
         let (check, written) = writable(name, &folder);
+        let check = written.as_ref().and_then(|w| refused(name, &folder, w)).unwrap_or(check);
         checks.push(check);
         if let Some(written) = written {
             usable.push(folder);
@@ -47,6 +51,7 @@ pub(super) fn all(global: &Global, project: &Project) -> Vec<Check> {
     }
     checks.push(logs(&project.config().paths().logs));
     checks.extend(on_each_disk(&usable, raw_bytes));
+    checks.extend(held_locks(project));
     checks.push(memory(project));
     checks.push(threads(project));
     checks.push(clock(project, modified));
@@ -143,7 +148,7 @@ fn folders(project: &Project) -> [(&'static str, PathBuf); 4] {
         ("processed", paths.processed.clone()),
         ("output", paths.output.clone()),
         ("reports", paths.reports.clone()),
-        ("store", paths.store.clone()),
+        (STORE, paths.store.clone()),
     ]
 }
 
@@ -162,6 +167,27 @@ fn writable(name: &str, folder: &Path) -> (Check, Option<Writable>) {
             (Check::fail(name, found, remedy_to_write(there)), None)
         }
     }
+}
+
+/// What lies in a folder that can be written, and that a run opens to write: another user may have made
+/// it, such as root in a folder of pods.
+fn refused(name: &str, folder: &Path, written: &Writable) -> Option<Check> {
+    let is_lock = |path: &Path| path.extension().is_some_and(|extension| extension == "lock");
+    // Of the store all is ours. In the other folders there may be whatever somebody put there.
+    let found = if name == STORE {
+        first_refused(folder, true, &is_lock)
+    } else {
+        let below = Layout::written_below(folder);
+        below.iter().find_map(|folder| first_refused(folder, false, &is_lock))
+    };
+    let (path, error) = found?;
+    let found = format!("`{}` cannot be written: {error}", path.display());
+    let (user, group) = written.owner;
+    let remedy = format!(
+        "another user has made it: as root, `chown -R {user}:{group} '{}'`, and run mp as one user",
+        folder.display()
+    );
+    Some(Check::fail(name, found, remedy))
 }
 
 fn remedy_to_write(there: &Path) -> String {
@@ -212,6 +238,22 @@ fn locks(folder: &Path) -> Check {
         }
         Err(error) => Check::fail(name, format!("do not work in `{shown}`: {error}"), remedy),
     }
+}
+
+/// The tasks that somebody is at work on: a run would wait for them.
+fn held_locks(project: &Project) -> Vec<Check> {
+    let name = "held locks";
+    // Without a graph there are no tasks; that has been told.
+    let Ok(graph) = project.graph() else { return Vec::new() };
+    let layout = project.store.layout();
+    let held = graph.tasks().iter().filter_map(|task| {
+        let held = Lock::held(&layout.lock_file(task.stage(), task.source()))?;
+        let remedy = "a run waits for it, or ends with 75 after `--lock-timeout`: let it end, or stop \
+                      that process";
+        Some(Check::warn(name, format!("{task}: {held}"), remedy))
+    });
+    let held: Vec<Check> = held.collect();
+    if held.is_empty() { vec![Check::ok(name, "none")] } else { held }
 }
 
 fn space(folder: &Path, raw_bytes: u64) -> Check {

@@ -22,6 +22,7 @@ mod signals;
 mod status_command;
 mod synth_command;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
@@ -233,13 +234,17 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
     });
     let (root, is_run) = (project::root(&environment), RUNS.contains(&command.as_str()));
     let text = error.render().to_string();
+    // Without a command the text is the help, whose first line is no reason.
+    let no_command = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    let reason =
+        if no_command { "no command is given" } else { text.trim_start_matches("error: ") };
     match AirflowMode::of(asked, &environment, root, &command, is_run) {
         None => {
             let _ = error.print();
         }
         Some(mode) => {
             airflow_mode::say(&text);
-            mode.end_early(ExitCode::Usage, text.trim_start_matches("error: "), !json);
+            mode.end_early(ExitCode::Usage, reason, !json);
         }
     }
     if json {

@@ -3,7 +3,7 @@
 //! A single stage is a run of its tasks alone; there is one way to decide what is up to date and
 //! one way to commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -40,6 +40,9 @@ pub(super) struct PlainStage {
     /// Go on with upstream artifacts that are not up to date
     #[arg(long)]
     allow_stale: bool,
+    /// Say at the end where the time went: seconds of all threads by kind of work
+    #[arg(long)]
+    timings: bool,
     /// Exit with this code (99) when there was nothing to do
     #[arg(long, value_name = "CODE", value_parser = ["99"])]
     skip_exit_code: Option<String>,
@@ -153,6 +156,9 @@ fn execute(
     let exit = if exit == ExitCode::Success && skipped { ExitCode::NothingToDo } else { exit };
     let Some(mode) = &global.mode else {
         report(global, &project, command, &summary, exit, log.log_file())?;
+        if args.timings && !global.json {
+            output::text(&timings(&summary))?;
+        }
         return Ok(exit);
     };
     let words = words(&project, &summary, exit);
@@ -216,6 +222,27 @@ fn words(project: &Project, summary: &RunSummary, exit: ExitCode) -> String {
             text.push_str(&format!("gold: {}\n", project.short(&gold)));
         }
     }
+    text
+}
+
+/// Where the time went, task by task: seconds of all threads.
+fn timings(summary: &RunSummary) -> String {
+    let mut sums = BTreeMap::<&str, f64>::new();
+    let mut text = "\nseconds of all threads by kind of work\n".to_owned();
+    let width = summary.tasks.iter().map(|task| task.task.as_str().len()).max().unwrap_or(0);
+    let line = |name: &str, phases: &mut dyn Iterator<Item = (&str, f64)>| {
+        let phases: Vec<String> =
+            phases.map(|(phase, took)| format!("{phase} {took:.2}")).collect();
+        format!("{name:width$}  {}\n", phases.join("  "))
+    };
+    for task in summary.tasks.iter().filter(|task| !task.phases.is_empty()) {
+        let mut phases = task.phases.iter().map(|(phase, &took)| (phase.as_str(), took));
+        text.push_str(&line(task.task.as_str(), &mut phases));
+        for (phase, took) in &task.phases {
+            *sums.entry(phase).or_default() += took;
+        }
+    }
+    text.push_str(&line("all", &mut sums.into_iter()));
     text
 }
 

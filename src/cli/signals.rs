@@ -1,13 +1,24 @@
 //! SIGINT and SIGTERM: the run is asked to stop, and ends with their exit code.
+//!
+//! A run that cannot come to its end, be it that nobody reads the pipe it writes to, is ended here. What it
+//! leaves then is what a killed one leaves: whole artifacts, and temporary files for the next run to clear.
 
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{flag, low_level};
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+
+/// How long a run may take to end. Stages look for a signal once a second at least, and whoever sent it
+/// waits ten seconds or more before SIGKILL.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What signals have asked for.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +40,7 @@ impl Signals {
             flag::register_conditional_shutdown(signal, code.code().into(), Arc::clone(stop))
                 .map_err(failed)?;
             flag::register(signal, Arc::clone(stop)).map_err(failed)?;
+            end_after(signal, code).map_err(failed)?;
         }
         flag::register(SIGTERM, Arc::clone(&signals.terminated)).map_err(failed)?;
         Ok(signals)
@@ -44,4 +56,18 @@ impl Signals {
             None
         }
     }
+}
+
+/// Ends the process some time after a signal, whatever it does then.
+fn end_after(signal: i32, code: ExitCode) -> std::io::Result<()> {
+    let (mut woken, waker) = UnixStream::pair()?;
+    low_level::pipe::register(signal, waker)?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if woken.read_exact(&mut [0]).is_ok() {
+            thread::sleep(PATIENCE);
+            // Nothing is flushed: that is what it may be waiting for.
+            low_level::exit(code.code().into());
+        }
+    })?;
+    Ok(())
 }

@@ -57,6 +57,12 @@ impl std::fmt::Display for Check {
 }
 
 impl Check {
+    /// Whether text is an identifier.
+    pub(super) fn is_good_identifier(text: &str, max_chars: usize) -> bool {
+        let fits = text.len() <= max_chars || text.chars().count() <= max_chars;
+        fits && !text.is_empty() && text.trim().len() == text.len()
+    }
+
     /// Rows of the column that break it: how many, and the first few with their values.
     ///
     /// The column must be of the type that the check is for.
@@ -65,10 +71,7 @@ impl Check {
         match self {
             Check::Identifier { max_chars } => {
                 for (row, text) in column.str()?.iter().enumerate() {
-                    let is_good = |text: &str| {
-                        let fits = text.len() <= *max_chars || text.chars().count() <= *max_chars;
-                        fits && !text.is_empty() && text.trim().len() == text.len()
-                    };
+                    let is_good = |text: &str| Check::is_good_identifier(text, *max_chars);
                     broken.add(row, text.filter(|text| !is_good(text)));
                 }
             }

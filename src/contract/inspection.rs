@@ -9,6 +9,8 @@ use super::{ColumnRule, Contract};
 
 /// Examples kept of each failure.
 const EXAMPLES: usize = 5;
+/// What is expected of neighbouring rows.
+const NO_REPEATS: &str = "no two equal rows";
 
 /// One way in which a table breaks its contract.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,129 +35,205 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A table under inspection.
+/// A failure whose rows are still numbers, so that they can be counted on from other rows.
+#[derive(Debug)]
+struct Found {
+    column: String,
+    expected: String,
+    rows: u64,
+    examples: Vec<Example>,
+}
+
+#[derive(Debug)]
+enum Example {
+    /// This row, and its value if that may be shown.
+    Row(u64, Option<String>),
+    /// About this row.
+    Near(u64),
+    /// What the table as a whole looks like.
+    Table(String),
+}
+
+impl Example {
+    fn after(self, rows: u64) -> Example {
+        match self {
+            Example::Row(row, value) => Example::Row(row + rows, value),
+            Example::Near(row) => Example::Near(row + rows),
+            Example::Table(text) => Example::Table(text),
+        }
+    }
+}
+
+impl fmt::Display for Example {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Example::Row(row, None) => write!(f, "row {row}"),
+            Example::Row(row, Some(value)) => write!(f, "row {row}: {value}"),
+            Example::Near(row) => write!(f, "near row {row}"),
+            Example::Table(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The columns that make a row unique, of the first and the last row that is not exempt.
+#[derive(Debug)]
+struct Ends {
+    first: DataFrame,
+    last: DataFrame,
+}
+
+/// A table under inspection, or some rows of one: what one thread finds can be joined to what
+/// another finds of the rows before.
 #[derive(Debug)]
 pub struct Inspection {
     contract: Contract,
     rows: u64,
-    last: Option<DataFrame>,
-    failures: Vec<Failure>,
+    ends: Option<Ends>,
+    found: Vec<Found>,
 }
 
 impl Inspection {
     /// Begins with no frame seen.
     pub fn new(contract: Contract) -> Inspection {
-        Inspection { contract, rows: 0, last: None, failures: Vec::new() }
+        Inspection { contract, rows: 0, ends: None, found: Vec::new() }
     }
 
     /// Looks at the next frame of the table.
     pub fn add(&mut self, frame: &DataFrame) -> PolarsResult<()> {
         let names: Vec<&str> =
             frame.columns().iter().map(|column| column.name().as_str()).collect();
+        let list = || Example::Table(format!("found {}", names.join(", ")));
         let expected: Vec<&str> = self.contract.columns.iter().map(|rule| rule.name).collect();
         if self.contract.strict && names != expected && names.len() >= expected.len() {
-            self.fail("columns", &format!("exactly {}", expected.join(", ")), 1, |_| {
-                vec![format!("found {}", names.join(", "))]
-            });
+            self.fail("columns", &format!("exactly {}", expected.join(", ")), 1, |_| vec![list()]);
         }
         let contract = self.contract.clone();
         for rule in &contract.columns {
             match frame.column(rule.name) {
                 Ok(column) => self.add_column(rule, column)?,
-                Err(_) => self.fail(rule.name, "a column of this name", 1, |_| {
-                    vec![format!("found {}", names.join(", "))]
-                }),
+                Err(_) => self.fail(rule.name, "a column of this name", 1, |_| vec![list()]),
             }
         }
-        if let Some(unique) = &contract.unique {
-            self.add_unique(unique, contract.unique_except, frame)?;
-        }
+        self.add_unique(frame)?;
         self.rows += frame.height() as u64;
+        Ok(())
+    }
+
+    /// Takes note of rows that surely keep the contract, among themselves too. `ends` are the
+    /// first and the last of those that must not be repeated, a frame of one row each.
+    pub fn pass(&mut self, rows: u64, ends: Option<(DataFrame, DataFrame)>) -> PolarsResult<()> {
+        if let Some((first, last)) = ends
+            && let Some(key) = self.contract.unique.clone()
+        {
+            let (first, last) = (first.select(key.clone())?, last.select(key)?);
+            self.join(Ends { first, last })?;
+        }
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// Adds what was found of the rows that follow.
+    pub fn followed_by(&mut self, later: Inspection) -> PolarsResult<()> {
+        if let Some(ends) = later.ends {
+            self.join(ends)?;
+        }
+        let before = self.rows;
+        for found in later.found {
+            let examples = found.examples.into_iter().map(|example| example.after(before));
+            self.fail(&found.column, &found.expected, found.rows, |_| examples.collect());
+        }
+        self.rows += later.rows;
         Ok(())
     }
 
     /// Everything found, in the order of the columns.
     pub fn finish(self) -> Vec<Failure> {
-        self.failures
+        let tell = |found: Found| Failure {
+            column: found.column,
+            expected: found.expected,
+            rows: found.rows,
+            examples: found.examples.iter().map(Example::to_string).collect(),
+        };
+        self.found.into_iter().map(tell).collect()
     }
 
     fn add_column(&mut self, rule: &ColumnRule, column: &Column) -> PolarsResult<()> {
         if *column.dtype() != rule.dtype {
             let found = column.dtype().to_string();
             self.fail(rule.name, &format!("type {}", rule.dtype), 1, |_| {
-                vec![format!("found {found}")]
+                vec![Example::Table(format!("found {found}"))]
             });
             return Ok(());
         }
+        let first = self.rows;
         if !rule.nullable && column.null_count() > 0 {
-            let first = self.rows;
             let nulls = column.is_null();
             self.fail(rule.name, "no null", column.null_count() as u64, |keep| {
                 let rows = nulls.iter().enumerate().filter(|(_, null)| *null == Some(true));
-                rows.take(keep).map(|(row, _)| format!("row {}", first + row as u64)).collect()
+                rows.take(keep).map(|(row, _)| Example::Row(first + row as u64, None)).collect()
             });
         }
         for check in &rule.checks {
             let broken = check.broken(column, EXAMPLES)?;
             if broken.rows > 0 {
-                let first = self.rows;
                 self.fail(rule.name, &check.to_string(), broken.rows, |keep| {
-                    let show = |(row, value): &(usize, String)| match rule.shown {
-                        true => format!("row {}: {value}", first + *row as u64),
-                        false => format!("row {}", first + *row as u64),
+                    let examples = broken.examples.into_iter().take(keep);
+                    let show = |(row, value)| {
+                        Example::Row(first + row as u64, rule.shown.then_some(value))
                     };
-                    broken.examples.iter().take(keep).map(show).collect()
+                    examples.map(show).collect()
                 });
             }
         }
         Ok(())
     }
 
-    fn add_unique(
-        &mut self,
-        columns: &[&'static str],
-        except: Option<&'static str>,
-        frame: &DataFrame,
-    ) -> PolarsResult<()> {
-        let wanted = || columns.iter().chain(except.as_slice());
-        if frame.height() == 0 || wanted().any(|name| frame.column(name).is_err()) {
+    fn add_unique(&mut self, frame: &DataFrame) -> PolarsResult<()> {
+        let Some(key) = self.contract.unique.clone() else { return Ok(()) };
+        let except = self.contract.unique_except;
+        let mut wanted = key.iter().chain(except.as_slice());
+        if wanted.any(|name| frame.column(name).is_err()) {
             return Ok(());
         }
-        let selected = frame.select(wanted().copied())?;
-        let stacked = match self.last.take() {
-            Some(mut last) => {
-                last.vstack_mut(&selected)?;
-                last.rechunk_mut();
-                last
-            }
-            None => selected,
-        };
-        let carried = (stacked.height() - frame.height()) as u64;
-        self.last = Some(stacked.slice(stacked.height() as i64 - 1, 1));
         let kept = match except {
             Some(except) => {
-                let exempt = stacked.column(except)?.bool()?;
+                let exempt = frame.column(except)?.bool()?;
                 let kept: BooleanChunked = exempt.iter().map(|flag| flag != Some(true)).collect();
-                stacked.filter(&kept)?
+                frame.select(key.clone())?.filter(&kept)?
             }
-            None => stacked,
+            None => frame.select(key.clone())?,
         };
-        let pairs = kept.height().saturating_sub(1);
-        let mut equal = BooleanChunked::full(PlSmallStr::EMPTY, true, pairs);
-        for name in columns {
-            let column = kept.column(name)?.as_materialized_series();
-            let next = column.slice(1, pairs).equal_missing(&column.slice(0, pairs))?;
-            equal = equal & next;
+        if kept.height() == 0 {
+            return Ok(());
         }
+        let last = kept.slice(kept.height() as i64 - 1, 1);
+        self.join(Ends { first: kept.slice(0, 1), last })?;
+        let equal = repeats(&kept, &key)?;
         let repeated = equal.sum().unwrap_or(0);
         if repeated > 0 {
-            let first = self.rows - carried;
-            self.fail(&columns.join(", "), "no two equal rows", u64::from(repeated), |keep| {
+            let first = self.rows;
+            self.fail(&key.join(", "), NO_REPEATS, repeated.into(), |keep| {
                 let rows = equal.iter().enumerate().filter(|(_, same)| *same == Some(true));
-                let near = |(row, _): (usize, _)| format!("near row {}", first + row as u64 + 1);
+                let near = |(row, _): (usize, _)| Example::Near(first + row as u64 + 1);
                 rows.take(keep).map(near).collect()
             });
         }
+        Ok(())
+    }
+
+    /// Looks at the place where rows meet those before them.
+    fn join(&mut self, next: Ends) -> PolarsResult<()> {
+        let Some(before) = self.ends.take() else {
+            self.ends = Some(next);
+            return Ok(());
+        };
+        let both = before.last.vstack(&next.first)?;
+        let key = self.contract.unique.clone().unwrap_or_default();
+        if repeats(&both, &key)?.any() {
+            let near = self.rows;
+            self.fail(&key.join(", "), NO_REPEATS, 1, |_| vec![Example::Near(near)]);
+        }
+        self.ends = Some(Ends { first: before.first, last: next.last });
         Ok(())
     }
 
@@ -165,16 +243,15 @@ impl Inspection {
         column: &str,
         expected: &str,
         rows: u64,
-        examples: impl FnOnce(usize) -> Vec<String>,
+        examples: impl FnOnce(usize) -> Vec<Example>,
     ) {
-        let same =
-            |failure: &&mut Failure| failure.column == column && failure.expected == expected;
-        if let Some(known) = self.failures.iter_mut().find(same) {
+        let same = |found: &&mut Found| found.column == column && found.expected == expected;
+        if let Some(known) = self.found.iter_mut().find(same) {
             known.rows += rows;
             let room = EXAMPLES.saturating_sub(known.examples.len());
             known.examples.extend(examples(room).into_iter().take(room));
         } else {
-            self.failures.push(Failure {
+            self.found.push(Found {
                 column: column.to_owned(),
                 expected: expected.to_owned(),
                 rows,
@@ -182,6 +259,18 @@ impl Inspection {
             });
         }
     }
+}
+
+/// For each row but the first, whether it repeats the one before.
+fn repeats(frame: &DataFrame, key: &[&'static str]) -> PolarsResult<BooleanChunked> {
+    let pairs = frame.height().saturating_sub(1);
+    let mut equal = BooleanChunked::full(PlSmallStr::EMPTY, true, pairs);
+    for name in key {
+        let column = frame.column(name)?.as_materialized_series().rechunk();
+        let next = column.slice(1, pairs).equal_missing(&column.slice(0, pairs))?;
+        equal = equal & next;
+    }
+    Ok(equal)
 }
 
 #[cfg(test)]
@@ -257,6 +346,36 @@ mod tests {
         let failures = inspection.finish();
         assert_eq!(failures.len(), 1);
         assert_eq!((failures[0].rows, &*failures[0].examples[0]), (1, "near row 2"));
+    }
+
+    #[test]
+    fn rows_looked_at_apart_are_told_as_rows_of_one_table() {
+        let frames = [
+            frame(&["a", "b"], &[Some(1), None]),
+            frame(&["b", "b "], &[None, Some(12)]),
+            frame(&["b ", "abcd", "b"], &[Some(12), Some(-1), Some(1)]),
+            frame(&["b"], &[Some(1)]),
+        ];
+        let mut whole = Inspection::new(contract(true));
+        let mut joined = Inspection::new(contract(true));
+        for frame in &frames[..3] {
+            whole.add(frame).unwrap();
+            let mut apart = Inspection::new(contract(true));
+            apart.add(frame).unwrap();
+            joined.followed_by(apart).unwrap();
+        }
+        whole.add(&frames[3]).unwrap();
+        let mut apart = Inspection::new(contract(true));
+        apart.pass(1, Some((frames[3].clone(), frames[3].clone()))).unwrap();
+        joined.followed_by(apart).unwrap();
+        let [whole, joined] = [whole, joined].map(|inspection| {
+            let mut failures = inspection.finish();
+            failures.sort_by(|one, other| one.expected.cmp(&other.expected));
+            failures
+        });
+        assert_eq!(whole, joined);
+        let repeated = whole.iter().find(|failure| failure.column == "id, count").unwrap();
+        assert_eq!(repeated.examples, ["near row 2", "near row 4", "near row 7"]);
     }
 
     #[test]

@@ -2,13 +2,16 @@
 //!
 //! A [`Contract`] lists columns with their type, nullability and checks; [`Inspection`] holds
 //! it against one frame after the other of a table and collects every failure with its count
-//! and a few examples. It reads no file and does not know which stage asks.
+//! and a few examples. Where plain values surely keep it ([`Contract::keeps`]), no frame need be
+//! made. It reads no file and does not know which stage asks.
 
 mod check;
+mod glance;
 mod inspection;
 mod tables;
 
 pub use check::Check;
+pub use glance::Values;
 pub use inspection::{Failure, Inspection};
 pub use tables::{Bounds, Measure, gold, raw_canonical, silver};
 

@@ -10,6 +10,8 @@ use chrono::Datelike;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::cron::{is_cron, is_daily};
+
 /// How Airflow turns the schedule into runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -18,7 +20,7 @@ pub enum Timetable {
     Cron,
     /// A run for the time between two ticks.
     Interval,
-    /// A run at each tick, for the partition of the day before; consumers get its key.
+    /// A run on each day, for the partition of the day before; consumers get its key.
     Partition,
 }
 
@@ -36,19 +38,19 @@ pub struct AirflowSettings {
     pub late_input_delay_minutes: Minutes,
     pub timeout_minutes: Minutes,
     pub owner: Text,
-    pub tags: Vec<Text>,
+    pub tags: Vec<Tag>,
     pub pool: Option<Text>,
     /// The project folder, where the worker has no `MP_PROJECT`; in a pod, where its volume is.
     pub project: Folder,
     /// The file below `config/` that a run uses unless it is told another.
-    pub config: Label,
-    pub image: Text,
+    pub config: ConfigName,
+    pub image: Image,
     pub namespace: Label,
     pub service_account: Label,
     /// The volume claim that holds the project folder.
     pub volume_claim: Label,
-    pub cpu: Quantity,
-    pub memory: Quantity,
+    pub cpu: Cpu,
+    pub memory: Memory,
 }
 
 impl Default for AirflowSettings {
@@ -64,17 +66,32 @@ impl Default for AirflowSettings {
             late_input_delay_minutes: Minutes(30),
             timeout_minutes: Minutes(120),
             owner: text("mp"),
-            tags: vec![text("mp")],
+            tags: vec![Tag("mp".to_owned())],
             pool: None,
             project: Folder("/srv/mp".to_owned()),
-            config: label("airflow"),
-            image: text("mp:latest"),
+            config: ConfigName("airflow".to_owned()),
+            image: Image("mp:latest".to_owned()),
             namespace: label("mp"),
             service_account: label("mp"),
             volume_claim: label("mp-project"),
-            cpu: Quantity("1".to_owned()),
-            memory: Quantity("2Gi".to_owned()),
+            cpu: Cpu("1".to_owned()),
+            memory: Memory("2Gi".to_owned()),
         }
+    }
+}
+
+impl AirflowSettings {
+    /// What is wrong with values that are good each for itself: the key, and the fault.
+    pub(super) fn fault(&self) -> Option<(&'static str, String)> {
+        let cron = self.schedule.as_ref().filter(|_| self.timetable == Timetable::Partition)?;
+        // The key of a run is the tick before it, which is the day before for these alone.
+        (!is_daily(cron.as_str())).then(|| {
+            let cron = cron.as_str();
+            let fault = format!(
+                "`partition` wants a schedule of one run on each day, which `{cron}` is not"
+            );
+            ("timetable", fault)
+        })
     }
 }
 
@@ -167,7 +184,7 @@ macro_rules! checked_count {
 
 checked_text! {
     /// A cron expression of five fields, or a preset.
-    Cron, "a cron expression such as `0 2 * * *` or `@daily`", is_cron
+    Cron, "a cron expression in range, such as `0 2 * * *` or `@daily`", is_cron
 }
 checked_text! {
     /// A line of ordinary text.
@@ -183,29 +200,95 @@ checked_text! {
     }
 }
 checked_text! {
-    /// An absolute path.
-    Folder, "the absolute path of a folder", |text| {
-        text.starts_with('/') && text.len() <= 1000 && !text.contains(char::is_control)
+    /// The name of a file below `config/`, as the form of the DAG takes it.
+    ConfigName, "a name of 1 to 63 lower-case letters, digits, `_` and `-`, which begins with a letter or digit", |text| {
+        let plain = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with(['-', '_'])
     }
 }
 checked_text! {
-    /// An amount as Kubernetes writes it.
-    Quantity, "an amount such as `500m`, `2` or `2Gi`", |text| {
-        let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = &text[number.len()..];
-        number.parse::<f64>().is_ok_and(|number| number > 0.0)
-            && number.bytes().all(|c| c.is_ascii_digit() || c == b'.')
-            && ["", "m", "Ki", "Mi", "Gi", "Ti", "k", "M", "G", "T"].contains(&unit)
+    /// What the DAG is found by.
+    Tag, "a tag: a line of 1 to 100 ordinary characters", |text| {
+        text.chars().count() <= 100 && Text::of_text(text).is_some()
     }
 }
+checked_text! {
+    /// An absolute path.
+    Folder, "the absolute path of a folder, without `:` and templates, that does not end in `.sh` or `.bash`", is_folder
+}
+checked_text! {
+    /// An image.
+    Image, "an image such as `registry.example.com/mp:0.1.0`", is_image
+}
+checked_text! {
+    /// An amount of processors as Kubernetes writes it.
+    Cpu, "an amount of processors such as `2`, `1.5` or `500m`", is_cpu
+}
+checked_text! {
+    /// An amount of memory as Kubernetes writes it.
+    Memory, "an amount of memory such as `2Gi`, at least `128Mi`", is_memory
+}
 
-fn is_cron(text: &str) -> bool {
-    let preset = ["@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"];
-    let part =
-        |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'*' | b',' | b'/' | b'-' | b'#' | b'?');
-    let fields: Vec<&str> = text.split(' ').collect();
-    preset.contains(&text)
-        || (fields.len() == 5 && fields.iter().all(|one| !one.is_empty() && one.bytes().all(part)))
+/// What Airflow would fill in as a template.
+const TEMPLATES: [&str; 3] = ["{{", "{%", "{#"];
+/// Less memory than this is not enough for anything (`processing.max_memory_mb`).
+const LEAST_MEMORY_BYTES: f64 = 128.0 * 1024.0 * 1024.0;
+
+/// Where a pod mounts its volume, and in the environment of a task.
+fn is_folder(text: &str) -> bool {
+    text.starts_with('/')
+        && text.len() <= 1000
+        && !text.contains(char::is_control)
+        // Kubernetes mounts nothing at a path with a colon.
+        && !text.contains(':')
+        && !TEMPLATES.iter().any(|sign| text.contains(sign))
+        // BashOperator would take it for the name of a file with a template.
+        && ![".sh", ".bash"].iter().any(|end| text.ends_with(end))
+}
+
+/// A name of an image, perhaps with registry, tag and digest.
+fn is_image(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"._-/:@".contains(&c);
+    (1..=500).contains(&text.len())
+        && text.bytes().all(plain)
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// A number without sign and exponent, of at most three decimal places, and what stands behind it.
+fn amount(text: &str) -> Option<(f64, &str)> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let (whole, places) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let plain = digits(whole) && digits(places) && whole.len() <= 15 && places.len() <= 3;
+    Some((plain.then(|| number.parse().ok())??, &text[number.len()..]))
+}
+
+fn is_cpu(text: &str) -> bool {
+    amount(text).is_some_and(|(number, unit)| match unit {
+        "" => number > 0.0,
+        // There is nothing finer.
+        "m" => number >= 1.0 && number.fract() == 0.0,
+        _ => false,
+    })
+}
+
+fn is_memory(text: &str) -> bool {
+    const UNITS: [(&str, f64); 9] = [
+        ("", 1.0),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+    ];
+    amount(text).is_some_and(|(number, unit)| {
+        let unit = UNITS.iter().find(|(name, _)| *name == unit);
+        unit.is_some_and(|(_, bytes)| number * bytes >= LEAST_MEMORY_BYTES)
+    })
 }
 
 checked_count! {
@@ -279,18 +362,68 @@ mod tests {
             ("owner: \"a\\nb\"", "ordinary characters"),
             ("tags: [\"\"]", "ordinary characters"),
             ("project: srv", "absolute path"),
+            ("schedule: \"99 99 * * *\"", "is not a cron expression in range"),
+            ("project: \"/srv/{{ x }}\"", "without `:` and templates"),
+            ("project: \"/srv/a:b\"", "without `:` and templates"),
+            ("project: /srv/mp.sh", "does not end in `.sh`"),
             ("config: ../x", "lower-case letters"),
+            ("config: _x", "begins with a letter or digit"),
             ("namespace: A_b", "lower-case letters"),
-            ("memory: lots", "is not an amount"),
-            ("cpu: \"-1\"", "is not an amount"),
+            ("service_account: a_b", "lower-case letters"),
+            ("image: \"mp 1\"", "is not an image"),
+            ("memory: lots", "is not an amount of memory"),
+            ("memory: \"1\"", "at least `128Mi`"),
+            ("memory: 1m", "at least `128Mi`"),
+            ("memory: 127Mi", "at least `128Mi`"),
+            ("cpu: \"-1\"", "is not an amount of processors"),
+            ("cpu: 1Gi", "is not an amount of processors"),
+            ("cpu: 0.5m", "is not an amount of processors"),
+            ("cpu: \"0.0001\"", "is not an amount of processors"),
         ] {
-            let error = read(&format!("  image: x\n  {line}\n")).unwrap_err();
+            let error = read(&format!("  pool: x\n  {line}\n")).unwrap_err();
             let key = line.split(':').next().unwrap();
             assert!(error.starts_with("`x.yaml`: airflow"), "{line}: {error}");
             assert!(error.contains(key), "{line}: {error}");
             assert!(error.contains(word), "{line}: {error}");
             assert!(error.contains("line 6"), "{line}: {error}");
         }
+        let tag = read(&format!("  pool: x\n  tags: [{}]\n", "x".repeat(101))).unwrap_err();
+        assert!(tag.contains("1 to 100 ordinary characters") && tag.contains("line 6"), "{tag}");
         assert!(read("  - x\n").unwrap_err().contains("a map of settings for Airflow"));
+    }
+    #[test]
+    fn what_airflow_and_kubernetes_take_is_taken() {
+        for line in [
+            "config: my_conf",
+            "cpu: 1.5",
+            "cpu: 500m",
+            "memory: 512Mi",
+            "memory: \"1500000000\"",
+            "memory: 1.5Gi",
+            "image: registry.example.com:5000/a_b/mp@sha256:0123abcd",
+            "project: /srv/a project",
+        ] {
+            read(&format!("  {line}\n")).unwrap();
+        }
+        read(&format!("  tags: [{}]\n", "é".repeat(100))).unwrap();
+    }
+
+    #[test]
+    fn a_partition_is_a_day_so_its_schedule_is_daily() {
+        let with = |cron: &str| {
+            read(&format!("  retries: 1\n  schedule: \"{cron}\"\n  timetable: partition\n"))
+        };
+        for cron in ["0 2 * * *", "@daily", "59 23 * * *"] {
+            with(cron).unwrap();
+        }
+        for cron in ["0 * * * *", "0 2 * * MON", "0 0 1 * *", "0 2 * * 1-5", "@weekly"] {
+            let error = with(cron).unwrap_err();
+            let start = "`x.yaml` line 7: airflow.timetable: `partition` wants a schedule of one";
+            assert!(error.starts_with(start) && error.contains(cron), "{error}");
+            for timetable in ["cron", "interval"] {
+                read(&format!("  schedule: \"{cron}\"\n  timetable: {timetable}\n")).unwrap();
+            }
+        }
+        read("  timetable: partition\n").unwrap();
     }
 }

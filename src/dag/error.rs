@@ -27,6 +27,9 @@ pub enum DagError {
     /// A stage that cannot run as it stands there.
     #[error("`{file}` line {line}: the stage `{stage}` {fault}")]
     Form { file: String, line: usize, stage: String, fault: String, hint: String },
+    /// Settings that are good each for itself, but not together.
+    #[error("`{file}` line {line}: {key}: {fault}")]
+    Settings { file: String, line: usize, key: String, fault: String },
     /// Stages that wait for each other.
     #[error("`{file}` line {line}: stages need each other in a circle: {cycle}")]
     Cycle { file: String, line: usize, cycle: String },
@@ -50,6 +53,7 @@ impl DagError {
             DagError::Syntax { .. }
             | DagError::Duplicate { .. }
             | DagError::Empty { .. }
+            | DagError::Settings { .. }
             | DagError::Cycle { .. } => None,
         }
     }

@@ -4,6 +4,7 @@
 //! outside, petgraph inside. Knows names and order; not what a stage does or whether it is up to date.
 
 mod airflow;
+mod cron;
 mod error;
 mod form;
 mod graph;

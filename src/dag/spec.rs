@@ -151,6 +151,10 @@ impl Spec {
             stages.push(StageSpec { name, each, needs, line });
         }
         let airflow = raw.airflow.unwrap_or_default();
+        if let Some((key, fault)) = airflow.fault() {
+            let (file, line) = (file.to_owned(), line_in_section(text, "airflow", key));
+            return Err(DagError::Settings { file, line, key: format!("airflow.{key}"), fault });
+        }
         Ok(Spec { file: file.to_owned(), name: raw.name, stages, airflow })
     }
 }
@@ -172,6 +176,17 @@ fn line_of_key(text: &str, key: &str, nth: usize) -> usize {
     let keys = numbered().filter(|(_, line)| is_key(line)).nth(nth);
     let found = keys.or_else(|| numbered().find(|(_, line)| line.contains(&format!("{key}:"))));
     found.map_or(1, |(at, _)| at + 1)
+}
+
+/// The line (from 1) of a key in a section of the top level; else that of the section.
+fn line_in_section(text: &str, section: &str, key: &str) -> usize {
+    let is_section = |line: &str| line.starts_with(section);
+    let start = text.lines().position(is_section).unwrap_or_default();
+    let inner = || text.lines().skip(start).enumerate();
+    let is_key = |line: &str| line.trim_start().starts_with(key);
+    let found = inner().find(|(_, line)| is_key(line));
+    let found = found.or_else(|| inner().find(|(_, line)| line.contains(key)));
+    start + found.map_or(0, |(at, _)| at) + 1
 }
 
 #[cfg(test)]

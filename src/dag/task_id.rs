@@ -34,6 +34,11 @@ impl TaskId {
         self.0.split_once('.').map(|(_, source)| source)
     }
 
+    /// Stage and source.
+    pub fn key(&self) -> (&str, Option<&str>) {
+        (self.stage(), self.source())
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,11 +1,8 @@
-//! The Gold table, built row by row in user order.
+//! The Gold table, gathered row by row in user order.
 
-use polars::prelude::*;
-
-use super::{
-    ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, Strings, amount_of_cents, flags, instants, integers,
-    numbers, utf8,
-};
+use super::group::{Cells, Group};
+use super::texts::{NumberedTextsBuilder, TextRuns};
+use super::{ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, amount_of_cents};
 
 /// One print of the target window with what is known of its user and value prop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +11,8 @@ pub struct GoldRow<'a> {
     pub timestamp_us: i64,
     /// To whom.
     pub user: &'a [u8],
-    /// What.
-    pub value_prop: &'a [u8],
+    /// What, as a number of the caller.
+    pub value_prop: u32,
     /// Whether it was tapped that day.
     pub clicked: bool,
     /// Prints in the lookback window.
@@ -29,38 +26,24 @@ pub struct GoldRow<'a> {
 }
 
 /// Rows of the Gold table, gathered until they are a row group.
+#[derive(Default)]
 pub struct GoldFrame {
     timestamps: Vec<i64>,
-    users: Strings,
-    value_props: Strings,
+    users: TextRuns,
+    value_props: NumberedTextsBuilder,
     clicked: Vec<bool>,
     prints: Vec<i64>,
     taps: Vec<i64>,
     payments: Vec<i64>,
     amounts: Vec<f64>,
-    text_bytes: usize,
-}
-
-impl Default for GoldFrame {
-    fn default() -> Self {
-        GoldFrame {
-            timestamps: Vec::new(),
-            users: Strings::new("user_id"),
-            value_props: Strings::new("value_prop_id"),
-            clicked: Vec::new(),
-            prints: Vec::new(),
-            taps: Vec::new(),
-            payments: Vec::new(),
-            amounts: Vec::new(),
-            text_bytes: 0,
-        }
-    }
 }
 
 impl GoldFrame {
     /// Whether the rows are a row group.
+    #[inline]
     pub fn is_full(&self) -> bool {
-        self.timestamps.len() == ROW_GROUP_ROWS || self.text_bytes >= ROW_GROUP_TEXT_BYTES
+        self.timestamps.len() == ROW_GROUP_ROWS
+            || self.users.texts.bytes() + self.value_props.bytes() >= ROW_GROUP_TEXT_BYTES
     }
 
     /// Whether there is none.
@@ -68,13 +51,13 @@ impl GoldFrame {
         self.timestamps.is_empty()
     }
 
-    /// Adds the next row in user order.
+    /// Adds the next row in user order. The name of its value prop is asked for only if it is
+    /// new; until the next [`GoldFrame::take`] a number must keep its name.
     #[inline]
-    pub fn push(&mut self, row: &GoldRow<'_>) {
-        self.text_bytes += row.user.len() + row.value_prop.len();
+    pub fn push<'n>(&mut self, row: &GoldRow<'_>, value_prop: impl FnOnce() -> &'n [u8]) {
         self.timestamps.push(row.timestamp_us);
-        self.users.push(&utf8(row.user));
-        self.value_props.push(&utf8(row.value_prop));
+        self.users.push(row.user);
+        self.value_props.push(row.value_prop, value_prop);
         self.clicked.push(row.clicked);
         self.prints.push(row.prints as i64);
         self.taps.push(row.taps as i64);
@@ -82,21 +65,19 @@ impl GoldFrame {
         self.amounts.push(amount_of_cents(row.cents));
     }
 
-    /// The rows so far as a frame; empty again.
-    pub fn take(&mut self) -> PolarsResult<DataFrame> {
+    /// The rows so far; empty again.
+    pub fn take(&mut self) -> Group {
         let rows = self.timestamps.len();
-        self.text_bytes = 0;
         let columns = vec![
-            instants("timestamp", std::mem::take(&mut self.timestamps)),
-            self.users.take(),
-            self.value_props.take(),
-            flags("clicked", &self.clicked),
-            integers("prints_count_3w", std::mem::take(&mut self.prints)),
-            integers("taps_count_3w", std::mem::take(&mut self.taps)),
-            integers("payments_count_3w", std::mem::take(&mut self.payments)),
-            numbers("payments_amount_3w", std::mem::take(&mut self.amounts)),
+            ("timestamp", Cells::Instants(std::mem::take(&mut self.timestamps))),
+            ("user_id", Cells::TextRuns(std::mem::take(&mut self.users))),
+            ("value_prop_id", Cells::Texts(self.value_props.take())),
+            ("clicked", Cells::Flags(std::mem::take(&mut self.clicked))),
+            ("prints_count_3w", Cells::Integers(std::mem::take(&mut self.prints))),
+            ("taps_count_3w", Cells::Integers(std::mem::take(&mut self.taps))),
+            ("payments_count_3w", Cells::Integers(std::mem::take(&mut self.payments))),
+            ("payments_amount_3w", Cells::Numbers(std::mem::take(&mut self.amounts))),
         ];
-        self.clicked.clear();
-        DataFrame::new(rows, columns)
+        Group { rows, columns }
     }
 }

@@ -1,117 +1,77 @@
-//! The Silver tables and the raw-canonical frame, built from rows in user order.
+//! The Silver tables, gathered from rows in user order, and the raw-canonical frame.
 
 use polars::prelude::*;
 
-use super::{
-    ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, Strings, amount_of_cents, flags, instants, integers,
-    numbers, utf8,
-};
+use super::group::{Cells, Group};
+use super::texts::{NumberedTextsBuilder, TextRuns};
+use super::{ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, amount_of_cents};
 use crate::contract::Measure;
-use crate::rows::RowRef;
+
+/// Scores by the number of soft issues of a row.
+static SCORES: [f64; 5] = [1.0, 0.75, 0.5, 0.25, 0.0];
 
 /// Position or amount, by what the source carries.
-enum MeasureColumn {
-    Positions(Vec<Option<i64>>),
+enum Measures {
+    Positions(Vec<u64>),
     Amounts(Vec<f64>),
 }
 
-impl MeasureColumn {
-    fn new(measure: Measure) -> MeasureColumn {
+impl Measures {
+    fn new(measure: Measure) -> Measures {
         match measure {
-            Measure::Position => MeasureColumn::Positions(Vec::new()),
-            Measure::Amount => MeasureColumn::Amounts(Vec::new()),
+            Measure::Position => Measures::Positions(Vec::new()),
+            Measure::Amount => Measures::Amounts(Vec::new()),
         }
     }
 
     #[inline]
     fn push(&mut self, measure: u64) {
         match self {
-            MeasureColumn::Positions(values) => {
-                values.push(measure.checked_sub(1).map(|position| position as i64));
-            }
-            MeasureColumn::Amounts(values) => values.push(amount_of_cents(measure.into())),
+            Measures::Positions(values) => values.push(measure),
+            Measures::Amounts(values) => values.push(amount_of_cents(measure.into())),
         }
     }
 
-    fn take(&mut self) -> Column {
+    fn take(&mut self) -> (&'static str, Cells) {
         match self {
-            MeasureColumn::Positions(values) => {
-                let column = Int64Chunked::from_slice_options("position".into(), values);
-                values.clear();
-                column.into_series().into()
-            }
-            MeasureColumn::Amounts(values) => numbers("amount", std::mem::take(values)),
+            Measures::Positions(values) => ("position", Cells::Shifted(std::mem::take(values))),
+            Measures::Amounts(values) => ("amount", Cells::Numbers(std::mem::take(values))),
         }
     }
 }
 
-/// Time, user, value prop and measure: what raw and Silver frames share.
-struct EventColumns {
-    timestamps: Vec<i64>,
-    users: Strings,
-    value_props: Strings,
-    measures: MeasureColumn,
-}
-
-impl EventColumns {
-    fn new(measure: Measure) -> EventColumns {
-        EventColumns {
-            timestamps: Vec::new(),
-            users: Strings::new("user_id"),
-            value_props: Strings::new("value_prop_id"),
-            measures: MeasureColumn::new(measure),
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, timestamp_us: i64, user: &[u8], value_prop: &[u8], measure: u64) {
-        self.timestamps.push(timestamp_us);
-        self.users.push(&utf8(user));
-        self.value_props.push(&utf8(value_prop));
-        self.measures.push(measure);
-    }
-
-    fn take(&mut self) -> Vec<Column> {
-        vec![
-            instants("timestamp", std::mem::take(&mut self.timestamps)),
-            self.users.take(),
-            self.value_props.take(),
-            self.measures.take(),
-        ]
-    }
-}
-
-/// Accepted rows before they are sorted, for the raw-canonical contract.
-pub struct RawFrame(EventColumns);
-
-impl RawFrame {
-    /// No row yet.
-    pub fn new(measure: Measure) -> RawFrame {
-        RawFrame(EventColumns::new(measure))
-    }
-
-    /// Adds a row: user id, timestamp in microseconds, value prop, measure.
-    #[inline]
-    pub fn push(&mut self, (user, timestamp_us, value_prop, measure): (&[u8], i64, &[u8], u64)) {
-        self.0.push(timestamp_us, user, value_prop, measure);
-    }
-
-    /// The rows so far; empty again.
-    pub fn take(&mut self) -> PolarsResult<DataFrame> {
-        let rows = self.0.timestamps.len();
-        DataFrame::new(rows, self.0.take())
-    }
+/// One event as Silver has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SilverRow<'a> {
+    /// Whose.
+    pub user: &'a [u8],
+    /// When, in microseconds.
+    pub timestamp_us: i64,
+    /// Which value prop, as a number of the caller.
+    pub value_prop: u32,
+    /// Position + 1, or 0 if there is none; or the amount in cents.
+    pub measure: u64,
+    /// Which file, as a number of the caller.
+    pub file: u32,
+    /// Where in the file.
+    pub row_number: u64,
+    /// Whether it repeats the row before.
+    pub duplicate: bool,
+    /// How many things were not quite right.
+    pub soft_issues: u8,
 }
 
 /// Rows of a Silver table, gathered until they are a row group.
 pub struct SilverFrame {
     processed_at_us: i64,
-    events: EventColumns,
-    source_files: Strings,
+    timestamps: Vec<i64>,
+    users: TextRuns,
+    value_props: NumberedTextsBuilder,
+    measures: Measures,
+    files: NumberedTextsBuilder,
     row_numbers: Vec<i64>,
     duplicates: Vec<bool>,
-    scores: Vec<f64>,
-    text_bytes: usize,
+    soft_issues: Vec<u8>,
 }
 
 impl SilverFrame {
@@ -119,47 +79,115 @@ impl SilverFrame {
     pub fn new(measure: Measure, processed_at_us: i64) -> SilverFrame {
         SilverFrame {
             processed_at_us,
-            events: EventColumns::new(measure),
-            source_files: Strings::new("source_file"),
+            timestamps: Vec::new(),
+            users: TextRuns::default(),
+            value_props: NumberedTextsBuilder::default(),
+            measures: Measures::new(measure),
+            files: NumberedTextsBuilder::default(),
             row_numbers: Vec::new(),
             duplicates: Vec::new(),
-            scores: Vec::new(),
-            text_bytes: 0,
+            soft_issues: Vec::new(),
         }
     }
 
     /// Whether the rows are a row group.
+    #[inline]
     pub fn is_full(&self) -> bool {
-        self.row_numbers.len() == ROW_GROUP_ROWS || self.text_bytes >= ROW_GROUP_TEXT_BYTES
+        self.timestamps.len() == ROW_GROUP_ROWS
+            || self.users.texts.bytes() + self.value_props.bytes() >= ROW_GROUP_TEXT_BYTES
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.row_numbers.is_empty()
+        self.timestamps.is_empty()
     }
 
-    /// Adds the next row in user order, from the file of this name.
+    /// Adds the next row in user order. The names of its value prop and of its file are asked
+    /// for only if they are new; until the next [`SilverFrame::take`] a number must keep its name.
     #[inline]
-    pub fn push(&mut self, row: &RowRef<'_>, source_file: &str) {
-        self.events.push(row.timestamp_us, row.user, row.value_prop, row.measure);
-        self.text_bytes += row.user.len() + row.value_prop.len();
-        self.source_files.push(source_file);
+    pub fn push<'n>(
+        &mut self,
+        row: &SilverRow<'_>,
+        value_prop: impl FnOnce() -> &'n [u8],
+        file: impl FnOnce() -> &'n str,
+    ) {
+        self.timestamps.push(row.timestamp_us);
+        self.users.push(row.user);
+        self.value_props.push(row.value_prop, value_prop);
+        self.measures.push(row.measure);
+        self.files.push(row.file, || file().as_bytes());
         self.row_numbers.push(row.row_number as i64);
         self.duplicates.push(row.duplicate);
-        self.scores.push(1.0 - 0.25 * f64::from(row.soft_issues));
+        self.soft_issues.push(row.soft_issues.min(SCORES.len() as u8 - 1));
     }
 
-    /// The rows so far as a frame; empty again.
+    /// The rows so far; empty again.
+    pub fn take(&mut self) -> Group {
+        let rows = self.timestamps.len();
+        let columns = vec![
+            ("timestamp", Cells::Instants(std::mem::take(&mut self.timestamps))),
+            ("user_id", Cells::TextRuns(std::mem::take(&mut self.users))),
+            ("value_prop_id", Cells::Texts(self.value_props.take())),
+            self.measures.take(),
+            ("processed_at", Cells::SameInstant(self.processed_at_us)),
+            ("source_file", Cells::Texts(self.files.take())),
+            ("row_number", Cells::Numbering(std::mem::take(&mut self.row_numbers))),
+            ("duplicate_flag", Cells::Flags(std::mem::take(&mut self.duplicates))),
+            ("data_quality_score", Cells::Listed(&SCORES, std::mem::take(&mut self.soft_issues))),
+        ];
+        Group { rows, columns }
+    }
+}
+
+/// Accepted rows before they are sorted, as a frame for the raw-canonical contract; made only
+/// where a glance at them found something.
+pub struct RawFrame {
+    timestamps: Vec<i64>,
+    users: Vec<String>,
+    value_props: Vec<String>,
+    measures: Measures,
+}
+
+impl RawFrame {
+    /// No row yet.
+    pub fn new(measure: Measure) -> RawFrame {
+        RawFrame {
+            timestamps: Vec::new(),
+            users: Vec::new(),
+            value_props: Vec::new(),
+            measures: Measures::new(measure),
+        }
+    }
+
+    /// Adds a row: user id, timestamp in microseconds, value prop, measure.
+    pub fn push(&mut self, (user, timestamp_us, value_prop, measure): (&[u8], i64, &[u8], u64)) {
+        self.timestamps.push(timestamp_us);
+        self.users.push(String::from_utf8_lossy(user).into_owned());
+        self.value_props.push(String::from_utf8_lossy(value_prop).into_owned());
+        self.measures.push(measure);
+    }
+
+    /// The rows so far; empty again.
     pub fn take(&mut self) -> PolarsResult<DataFrame> {
-        let rows = self.row_numbers.len();
-        self.text_bytes = 0;
-        let mut columns = self.events.take();
-        columns.push(instants("processed_at", vec![self.processed_at_us; rows]));
-        columns.push(self.source_files.take());
-        columns.push(integers("row_number", std::mem::take(&mut self.row_numbers)));
-        columns.push(flags("duplicate_flag", &self.duplicates));
-        self.duplicates.clear();
-        columns.push(numbers("data_quality_score", std::mem::take(&mut self.scores)));
-        DataFrame::new(rows, columns)
+        let rows = self.timestamps.len();
+        let events = Group {
+            rows,
+            columns: vec![
+                ("timestamp", Cells::Instants(std::mem::take(&mut self.timestamps))),
+                self.measures.take(),
+            ],
+        };
+        let mut frame = events.frame(0, rows)?;
+        let users = Column::new("user_id".into(), std::mem::take(&mut self.users));
+        let value_props =
+            Column::new("value_prop_id".into(), std::mem::take(&mut self.value_props));
+        frame.insert_column(1, users)?;
+        frame.insert_column(2, value_props)?;
+        Ok(frame)
     }
 }

@@ -1,11 +1,12 @@
 //! What can be done in a folder: found out by doing it, with a file that is gone afterwards.
 //!
-//! Rights alone do not tell: root is let through and then the mount is read-only. Does not know
-//! which folders matter.
+//! Rights alone do not tell: root is let through and then the mount is read-only. For what lies deeper,
+//! where there may be thousands of folders, the kernel is asked. Does not know which folders matter.
 
 use std::fs::TryLockError;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 const PREFIX: &str = ".mp-doctor-";
@@ -15,6 +16,8 @@ const PREFIX: &str = ".mp-doctor-";
 pub struct Writable {
     /// The time that the file system gave the file.
     pub modified: Option<SystemTime>,
+    /// The user and the group that files of this process belong to there.
+    pub owner: (u32, u32),
 }
 
 /// Whether locks of a file system keep others out.
@@ -37,9 +40,48 @@ pub fn try_write(folder: &Path) -> io::Result<Writable> {
     let file = probe(folder)?;
     io::Write::write_all(&mut file.as_file(), b"mp doctor was here\n")?;
     file.as_file().sync_all()?;
-    let modified = file.as_file().metadata().and_then(|facts| facts.modified()).ok();
+    let facts = file.as_file().metadata()?;
     file.close()?;
-    Ok(Writable { modified })
+    Ok(Writable { modified: facts.modified().ok(), owner: (facts.uid(), facts.gid()) })
+}
+
+/// The first folder, or file of the kind that is written to, that this process may not use: `folder`
+/// itself, what it holds and, if asked, all that lies deeper. What is not there is no hindrance.
+pub fn first_refused(
+    folder: &Path,
+    deeper: bool,
+    is_written: &dyn Fn(&Path) -> bool,
+) -> Option<(PathBuf, io::Error)> {
+    use rustix::fs::Access;
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    if let Some(error) = refusal(folder, all) {
+        return Some((folder.to_owned(), error));
+    }
+    let entries = fs_err::read_dir(folder).ok()?;
+    let mut entries: Vec<_> = entries.flatten().collect();
+    // Always the same one is named.
+    entries.sort_by_key(fs_err::DirEntry::path);
+    entries.iter().find_map(|entry| {
+        let path = entry.path();
+        let kind = entry.file_type().ok()?;
+        if kind.is_dir() && deeper {
+            first_refused(&path, deeper, is_written)
+        } else if kind.is_file() && is_written(&path) {
+            let error = refusal(&path, Access::READ_OK | Access::WRITE_OK)?;
+            Some((path, error))
+        } else {
+            None
+        }
+    })
+}
+
+/// Why the kernel would refuse it.
+fn refusal(path: &Path, access: rustix::fs::Access) -> Option<io::Error> {
+    let flags = rustix::fs::AtFlags::EACCESS;
+    match rustix::fs::accessat(rustix::fs::CWD, path, access, flags) {
+        Ok(()) => None,
+        Err(error) => Some(io::Error::from(error)).filter(|e| e.kind() != io::ErrorKind::NotFound),
+    }
 }
 
 /// Locks a file in a folder that exists, and then tries to lock it once more.

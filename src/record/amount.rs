@@ -173,10 +173,10 @@ impl Decimal {
         if amount.is_positive() { amount.cents().map(|rounded| rounded.cents) } else { Some(0) }
     }
 
-    /// Whether so many cents are surely within this bound.
+    /// The most whole cents that are surely within this bound.
     #[inline]
-    pub(super) fn allows_cents(&self, cents: u64) -> bool {
-        self.floor_cents.is_some_and(|floor| cents <= floor)
+    pub(super) fn sure_cents(&self) -> u64 {
+        self.floor_cents.unwrap_or(0)
     }
 
     /// Whether an amount lies above this bound, exactly.
@@ -391,7 +391,7 @@ mod tests {
             let bound = Decimal::parse(&b).unwrap();
             prop_assert_eq!(bound.is_below(&amount), expected == Ordering::Greater);
             prop_assert_eq!(amount.is_positive(), a_sign > 0);
-            if let Some(cents) = plain_cents(&a) && bound.allows_cents(cents) {
+            if let Some(cents) = plain_cents(&a) && cents <= bound.sure_cents() {
                 prop_assert!(expected.is_le());
             }
         }

@@ -59,7 +59,7 @@ fn id<'a>(field: IdField, text: &'a str, faults: &mut Vec<Fault>) -> Option<Id<'
 #[inline]
 fn amount(total: &str, rules: &Rules, faults: &mut Vec<Fault>) -> Option<Cents> {
     match plain_cents(total) {
-        Some(cents) if cents > 0 && rules.max_amount.allows_cents(cents) => {
+        Some(cents) if cents > 0 && cents <= rules.max_amount.sure_cents() => {
             Some(Cents { cents, rounded: false })
         }
         _ => any_amount(total, rules, faults),

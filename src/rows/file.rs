@@ -1,7 +1,7 @@
 //! A rows file: blocks, then an index of runs and blocks, then where the index begins.
 //!
 //! ```text
-//! "MPROWS1\n"  block…  index  index offset (u64)  "MPROWS1\n"
+//! "MPROWS2\n"  block…  index  index offset (u64)  "MPROWS2\n"
 //! index: rows, least and most timestamp, runs; for each run its blocks;
 //!        for each block offset, length, rows, first hash, last hash
 //! ```
@@ -13,10 +13,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::block::Block;
+use super::build::PackedBlock;
 use super::pack::Input;
 use super::{HashRange, RowsError};
 
-const MAGIC: &[u8; 8] = b"MPROWS1\n";
+const MAGIC: &[u8; 8] = b"MPROWS2\n";
 const TAIL_BYTES: u64 = 16;
 
 /// Where one block lies, and which hashes it spans.
@@ -39,12 +40,10 @@ pub struct RowsSummary {
 }
 
 impl RowsSummary {
-    fn add(&mut self, block: &Block) {
-        self.rows += block.len() as u64;
-        if let Some((least, most)) = block.timestamp_bounds() {
-            let (a, b) = self.timestamps_us.unwrap_or((least, most));
-            self.timestamps_us = Some((a.min(least), b.max(most)));
-        }
+    fn add(&mut self, block: &PackedBlock) {
+        self.rows += block.rows;
+        let (least, most) = self.timestamps_us.unwrap_or((block.least_us, block.most_us));
+        self.timestamps_us = Some((least.min(block.least_us), most.max(block.most_us)));
     }
 }
 
@@ -55,7 +54,6 @@ pub struct RowsWriter<W> {
     offset: u64,
     runs: Vec<Vec<BlockEntry>>,
     summary: RowsSummary,
-    buffer: Vec<u8>,
 }
 
 impl<W: Write> RowsWriter<W> {
@@ -63,13 +61,7 @@ impl<W: Write> RowsWriter<W> {
     pub fn new(mut out: W) -> io::Result<Self> {
         out.write_all(MAGIC)?;
         let offset = MAGIC.len() as u64;
-        Ok(RowsWriter {
-            out,
-            offset,
-            runs: vec![],
-            summary: RowsSummary::default(),
-            buffer: vec![],
-        })
+        Ok(RowsWriter { out, offset, runs: vec![], summary: RowsSummary::default() })
     }
 
     /// The blocks that follow are a run of their own.
@@ -78,35 +70,26 @@ impl<W: Write> RowsWriter<W> {
     }
 
     /// Adds the next block of the run; empty ones are left out.
-    pub fn write(&mut self, block: &Block) -> io::Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        block.encode(&mut buffer, true);
-        let result = self.write_encoded(block, &buffer);
-        self.buffer = buffer;
-        result
-    }
-
-    /// Like [`RowsWriter::write`] where the block was packed elsewhere.
-    pub fn write_encoded(&mut self, block: &Block, encoded: &[u8]) -> io::Result<()> {
-        if block.is_empty() {
+    pub fn write(&mut self, block: &PackedBlock) -> io::Result<()> {
+        if block.rows == 0 {
             return Ok(());
         }
         if self.runs.is_empty() {
             self.begin_run();
         }
-        self.out.write_all(encoded)?;
+        self.out.write_all(&block.bytes)?;
         self.summary.add(block);
+        let length = block.bytes.len() as u64;
         if let Some(run) = self.runs.last_mut() {
             run.push(BlockEntry {
                 offset: self.offset,
-                length: encoded.len() as u64,
-                rows: block.len() as u64,
-                first_hash: block.hash(0),
-                last_hash: block.hash(block.len() - 1),
+                length,
+                rows: block.rows,
+                first_hash: block.first_hash,
+                last_hash: block.last_hash,
             });
         }
-        self.offset += encoded.len() as u64;
+        self.offset += length;
         Ok(())
     }
 
@@ -194,6 +177,28 @@ impl RowsFile {
         &blocks[start..end.max(start)]
     }
 
+    /// Reads blocks that follow one another into `bytes`, replacing what is there.
+    pub(super) fn read_blocks(
+        &self,
+        blocks: &[BlockEntry],
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), RowsError> {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
+        bytes.resize((last.offset + last.length - first.offset) as usize, 0);
+        let file = fs_err::File::open(&self.path)?.into_parts().0;
+        Ok(file.read_exact_at(bytes, first.offset)?)
+    }
+
+    /// Opens the file, for one who reads much of it.
+    pub(super) fn open_blocks(&self) -> Result<fs_err::File, RowsError> {
+        Ok(fs_err::File::open(&self.path)?)
+    }
+
+    /// What to say of a file that holds something else than it should.
+    pub(super) fn damaged(&self, what: &'static str) -> RowsError {
+        RowsError::Damaged { path: self.path.display().to_string(), what }
+    }
+
     /// Reads a block into `block`; the other two are working space.
     pub(super) fn read_block(
         &self,
@@ -208,7 +213,7 @@ impl RowsFile {
         if block.decode(bytes, numbers) && block.len() as u64 == entry.rows {
             Ok(())
         } else {
-            Err(RowsError::Damaged { path: self.path.display().to_string(), what: "bad block" })
+            Err(self.damaged("bad block"))
         }
     }
 }
@@ -226,7 +231,10 @@ fn read_index(index: &[u8], index_offset: u64) -> Option<(RowsSummary, Vec<Vec<B
             let mut next = || input.u64().ok();
             let (offset, length, rows) = (next()?, next()?, next()?);
             let (first_hash, last_hash) = (next()?, next()?);
-            if offset.checked_add(length)? > index_offset {
+            // Blocks lie end to end, and readers count on it.
+            let follows =
+                blocks.last().is_none_or(|last: &BlockEntry| last.offset + last.length == offset);
+            if offset.checked_add(length)? > index_offset || !follows {
                 return None;
             }
             blocks.push(BlockEntry { offset, length, rows, first_hash, last_hash });

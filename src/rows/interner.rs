@@ -93,6 +93,17 @@ impl Interner {
         number
     }
 
+    /// For each number, where its name stands among all names in byte order.
+    pub fn ranks(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = (0..self.len() as u32).collect();
+        numbers.sort_unstable_by(|&a, &b| self.name(a).cmp(self.name(b)));
+        let mut ranks = vec![0; numbers.len()];
+        for (rank, number) in (0..).zip(numbers) {
+            ranks[number as usize] = rank;
+        }
+        ranks
+    }
+
     /// Forgets all names; their room is kept.
     pub fn clear(&mut self) {
         self.text.clear();
@@ -122,6 +133,10 @@ mod tests {
             }
             let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
             prop_assert_eq!(interner.len(), distinct.len());
+            let ranks = interner.ranks();
+            for (rank, name) in distinct.iter().enumerate() {
+                prop_assert_eq!(ranks[interner.number(name.as_bytes()) as usize], rank as u32);
+            }
         }
     }
 }

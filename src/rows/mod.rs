@@ -6,27 +6,41 @@
 //! the rows and on [`Sizes`] alone. It knows nothing of sources, stages or what a measure means.
 
 mod block;
+mod build;
+mod columns;
 mod cursor;
 mod file;
+mod gather;
 mod interner;
 mod merge;
 mod order;
 mod ordered;
 mod pack;
 mod parts;
+mod passes;
+mod pool;
+mod record;
 mod run;
+mod sort;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod texts;
+mod unpack;
+mod users;
 
-pub use block::{Block, BlockBuilder};
-pub use cursor::Cursor;
+pub use build::{BlockBuilder, PackedBlock};
 pub use file::{RowsFile, RowsWriter};
+pub use gather::{Gatherer, NumberedFile, Run, runs_of};
 pub use interner::Interner;
-pub use merge::{Merge, merge_in_passes};
-pub use order::RowRef;
+#[cfg(test)]
+pub use order::hash_user;
 pub use ordered::{Emitter, in_order};
 pub use parts::{HashRange, split_by_hash};
-pub use run::{Chunk, RunBuffer};
+pub use passes::{Effort, merge_in_passes};
+pub use pool::Pool;
+pub use record::Record;
+pub use run::{Chunk, RunBuffer, SortSpace};
+pub use users::Users;
 
 /// How much is held at a time; part of the bytes of a rows file, so never a user's setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,36 +51,52 @@ pub struct Sizes {
     pub run_text_bytes: usize,
     /// Rows of a block.
     pub block_rows: usize,
+    /// Rows of a block of events, which are read from one end to the other.
+    pub event_block_rows: usize,
     /// Bytes of text after which a block is cut all the same.
     pub block_text_bytes: usize,
     /// Rows that one part of a parallel pass should have.
     pub part_rows: u64,
+    /// Packed bytes that one part should have, if that is fewer rows: long texts.
+    pub part_bytes: u64,
+    /// Rows that a sweep over the events of all sources should have at a time.
+    pub sweep_rows: u64,
     /// Bytes of raw text parsed at a time.
     pub slab_bytes: usize,
-    /// The most runs merged at once, whatever the memory; `None` lets memory decide.
-    pub fan_in: Option<usize>,
+    /// The most runs read at once.
+    pub fan_in: usize,
+    /// About how many bytes are gathered at once, whatever the memory; `None` lets memory decide.
+    pub gathered_bytes: Option<u64>,
 }
 
 impl Sizes {
     /// What the program uses.
     pub const NORMAL: Sizes = Sizes {
-        run_rows: 1 << 19,
-        run_text_bytes: 12 << 20,
-        block_rows: 4096,
+        run_rows: 1 << 18,
+        run_text_bytes: 8 << 20,
+        block_rows: 512,
+        event_block_rows: 4096,
         block_text_bytes: 128 << 10,
-        part_rows: 1 << 20,
+        part_rows: 112 << 10,
+        part_bytes: 6 << 20,
+        sweep_rows: 1 << 20,
         slab_bytes: 1 << 20,
-        fan_in: None,
+        fan_in: 1024,
+        gathered_bytes: None,
     };
     /// What tests use, so that a handful of rows goes through every pass.
     pub const TINY: Sizes = Sizes {
         run_rows: 3,
         run_text_bytes: 64,
         block_rows: 2,
+        event_block_rows: 2,
         block_text_bytes: 32,
         part_rows: 5,
+        part_bytes: 1 << 20,
+        sweep_rows: 5,
         slab_bytes: 64,
-        fan_in: Some(2),
+        fan_in: 2,
+        gathered_bytes: Some(1000),
     };
 }
 

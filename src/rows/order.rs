@@ -34,8 +34,6 @@ pub struct RowRef<'a> {
     pub row_number: u64,
     /// Soft issues of the row, 0 to 4.
     pub soft_issues: u8,
-    /// Whether an equal row came before; set when duplicates are flagged.
-    pub duplicate: bool,
 }
 
 impl RowRef<'_> {
@@ -50,15 +48,5 @@ impl RowRef<'_> {
             .then_with(|| self.measure.cmp(&other.measure))
             .then_with(|| self.file.cmp(&other.file))
             .then_with(|| self.row_number.cmp(&other.row_number))
-    }
-
-    /// Whether two rows of a source are the same event.
-    #[inline]
-    pub fn is_duplicate_of(&self, other: &RowRef<'_>) -> bool {
-        self.timestamp_us == other.timestamp_us
-            && self.measure == other.measure
-            && self.hash == other.hash
-            && self.user == other.user
-            && self.value_prop == other.value_prop
     }
 }

@@ -1,15 +1,16 @@
 //! Working on parts in parallel and taking their results in order, in bounded memory.
 //!
-//! A worker that runs ahead waits: each part may have [`AHEAD`] results that nobody took yet.
+//! A worker that runs ahead waits: each part may have [`AHEAD`] results that nobody took yet, and
+//! no part is begun that is further from the one being taken than there are threads, and one.
 //! Knows nothing of what a part or a result is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Results of one part that may wait to be taken.
-const AHEAD: usize = 4;
+const AHEAD: usize = 1;
 
 /// Where a worker puts the results of its part.
 #[derive(Debug)]
@@ -23,6 +24,26 @@ impl<T, E> Emitter<T, E> {
     /// Hands over a result; waits while too many lie there.
     pub fn emit(&self, result: T) -> Result<(), Abandoned> {
         self.0.send(Ok(result)).map_err(|_| Abandoned)
+    }
+}
+
+/// Which part is being taken; beyond the last when nobody takes any more.
+#[derive(Debug, Default)]
+struct Turn {
+    part: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Turn {
+    fn set(&self, part: usize) {
+        *self.part.lock().unwrap_or_else(PoisonError::into_inner) = part;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the part being taken is at least this one.
+    fn wait_for(&self, part: usize) {
+        let current = self.part.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(current, |current| *current < part));
     }
 }
 
@@ -52,13 +73,16 @@ where
             (Mutex::new(Some(Emitter(sender))), receiver)
         })
         .unzip();
+    let threads = threads.clamp(1, parts.len().max(1));
     let next = AtomicUsize::new(0);
+    let turn = Turn::default();
     std::thread::scope(|scope| {
         let worker = || {
             let result = catch_unwind(AssertUnwindSafe(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(part) = parts.get(index) else { return };
+                    turn.wait_for(index.saturating_sub(threads + 1));
                     let Some(emitter) = close(&senders[index]) else { return };
                     if let Err(error) = work(part, &emitter) {
                         // An error that nobody takes is an error of an abandoned part.
@@ -72,9 +96,12 @@ where
             }
             result
         };
-        let workers: Vec<_> =
-            (0..threads.clamp(1, parts.len().max(1))).map(|_| scope.spawn(worker)).collect();
-        let result = receivers.drain(..).flatten().try_for_each(|item| item.and_then(&mut take));
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let result = receivers.drain(..).enumerate().try_for_each(|(part, results)| {
+            turn.set(part);
+            results.into_iter().try_for_each(|item| item.and_then(&mut take))
+        });
+        turn.set(usize::MAX);
         drop(receivers);
         senders.iter().for_each(|sender| drop(close(sender)));
         for worker in workers {

@@ -41,10 +41,10 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Appends a column; `values` is walked twice.
-pub(super) fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64> + Clone) {
+/// Appends a column.
+pub(super) fn pack(out: &mut Vec<u8>, values: &[u64]) {
     let (mut least, mut most) = (u64::MAX, 0);
-    for value in values.clone() {
+    for &value in values {
         least = least.min(value);
         most = most.max(value);
     }
@@ -52,14 +52,36 @@ pub(super) fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64> + Clone)
     let width = (most - least).checked_ilog2().map_or(0, |bits| bits as usize / 8 + 1);
     out.push(width as u8);
     out.extend_from_slice(&least.to_le_bytes());
+    let differences = values.iter().map(|value| value.wrapping_sub(least));
     match width {
         0 => {}
-        1 => out.extend(values.map(|value| (value - least) as u8)),
+        1 => out.extend(differences.map(|value| value as u8)),
+        2 => write_wide(out, differences, |value| (value as u16).to_le_bytes()),
+        4 => write_wide(out, differences, |value| (value as u32).to_le_bytes()),
+        8 => write_wide(out, differences, u64::to_le_bytes),
         _ => {
-            for value in values {
-                out.extend_from_slice(&(value - least).to_le_bytes()[..width]);
+            // Whole words that overlap: what is too much of one is written over by the next.
+            let mut at = out.len();
+            let end = at + values.len() * width;
+            out.resize(end + 8, 0);
+            for value in differences {
+                out[at..at + 8].copy_from_slice(&value.to_le_bytes());
+                at += width;
             }
+            out.truncate(end);
         }
+    }
+}
+
+fn write_wide<const N: usize>(
+    out: &mut Vec<u8>,
+    values: impl ExactSizeIterator<Item = u64>,
+    bytes: impl Fn(u64) -> [u8; N],
+) {
+    let start = out.len();
+    out.resize(start + values.len() * N, 0);
+    for (place, value) in out[start..].as_chunks_mut::<N>().0.iter_mut().zip(values) {
+        *place = bytes(value);
     }
 }
 
@@ -100,11 +122,22 @@ pub(super) fn unpack(input: &mut Input<'_>, rows: usize, out: &mut Vec<u64>) -> 
                 .iter()
                 .map(|&all| least.wrapping_add(u64::from_le_bytes(all))),
         ),
-        _ => out.extend(packed.chunks_exact(width).map(|some| {
-            let mut all = [0; 8];
-            all[..width].copy_from_slice(some);
-            least.wrapping_add(u64::from_le_bytes(all))
-        })),
+        _ => {
+            let mask = (1_u64 << (8 * width)) - 1;
+            // As many as a whole word can be read for, then the last few.
+            let whole = (packed.len().saturating_sub(8) / width + 1).min(rows);
+            let whole = if packed.len() < 8 { 0 } else { whole };
+            out.extend((0..whole).map(|index| {
+                let mut word = [0; 8];
+                word.copy_from_slice(&packed[index * width..index * width + 8]);
+                least.wrapping_add(u64::from_le_bytes(word) & mask)
+            }));
+            out.extend(packed[whole * width..].chunks_exact(width).map(|some| {
+                let mut all = [0; 8];
+                all[..width].copy_from_slice(some);
+                least.wrapping_add(u64::from_le_bytes(all))
+            }));
+        }
     }
     Ok(())
 }
@@ -121,7 +154,7 @@ mod tests {
         ) {
             let values: Vec<u64> = values.into_iter().map(|value| value >> shift).collect();
             let mut bytes = Vec::new();
-            pack(&mut bytes, values.iter().copied());
+            pack(&mut bytes, &values);
             let mut input = Input::new(&bytes);
             let mut back = Vec::new();
             unpack(&mut input, values.len(), &mut back).unwrap();

@@ -18,6 +18,26 @@ impl HashRange {
     /// Every user.
     pub const ALL: HashRange = HashRange { start: 0, end: None };
 
+    /// So many ranges of equal width, at least one, that together hold every user once: hashes
+    /// are spread evenly.
+    pub fn split_evenly(parts: u64) -> Vec<HashRange> {
+        let parts = u128::from(parts.max(1));
+        let start = |part: u128| ((part << 64) / parts) as u64;
+        let range = |part| HashRange {
+            start: start(part),
+            end: (part + 1 < parts).then(|| start(part + 1)),
+        };
+        (0..parts).map(range).collect()
+    }
+
+    /// Its lower and its upper half, unless it has but one hash.
+    pub fn halves(&self) -> Option<(HashRange, HashRange)> {
+        let end = self.end.map_or(1 << 64, u128::from);
+        let middle = ((u128::from(self.start) + end) / 2) as u64;
+        let upper = HashRange { start: middle, end: self.end };
+        (middle > self.start).then_some((HashRange { start: self.start, end: Some(middle) }, upper))
+    }
+
     /// Whether a hash lies before the end.
     #[inline]
     pub fn is_before_end(&self, hash: u64) -> bool {

@@ -1,204 +1,285 @@
 //! Gathering accepted rows in file order and sorting them, a run at a time.
 //!
 //! A [`Chunk`] is what one parser makes of one slab; a [`RunBuffer`] takes chunks in file order
-//! until it has the rows of a run, and is then written out sorted.
+//! until it has the rows of a run, and is then written out sorted. Until then rows are not copied:
+//! the run is a list of chunks.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use super::block::BlockBuilder;
+use super::build::{BlockBuilder, PackedBlock};
 use super::file::RowsWriter;
 use super::interner::Interner;
-use super::order::{RowRef, hash_user};
+use super::order::hash_user;
+use super::record::{Record, UserText};
+use super::sort::Sorter;
 use super::{RowsError, Sizes};
 
-/// More than the ids of one row have: 100 characters of up to 4 bytes, twice.
-const ROW_TEXT_BYTES: usize = 1024;
+/// Rows that a bucket should have.
+const BUCKET_ROWS: usize = 256;
+/// More buckets than this are too many places to write to at once.
+const MOST_BUCKETS_LOG2: u32 = 11;
 
-/// Accepted rows in file order, column by column.
+/// Accepted rows in file order.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    hashes: Vec<u64>,
-    user_text: Vec<u8>,
-    user_ends: Vec<u32>,
-    timestamps_us: Vec<i64>,
-    value_prop_of: Vec<u32>,
+    records: Vec<Record>,
+    /// User ids too long for their record.
+    long: Vec<u8>,
     value_props: Interner,
-    measures: Vec<u64>,
-    row_numbers: Vec<u64>,
-    soft_issues: Vec<u8>,
 }
 
 impl Chunk {
-    /// Adds the next row of the file.
+    /// Makes room for so many rows, unless it was used before: then its room has proved right.
+    pub fn reserve(&mut self, rows: usize) {
+        if self.records.capacity() == 0 {
+            self.records.reserve_exact(rows);
+        }
+    }
+
+    /// The number of a value prop among those of the chunk.
+    #[inline]
+    pub fn value_prop(&mut self, name: &str) -> u32 {
+        self.value_props.number(name.as_bytes())
+    }
+
+    /// Adds the next row of the file; `value_prop` is a [`Chunk::value_prop`].
     #[inline]
     pub fn push(
         &mut self,
         user: &str,
         timestamp_us: i64,
-        value_prop: &str,
+        value_prop: u32,
         measure: u64,
         row_number: u64,
         soft_issues: u8,
     ) {
-        self.hashes.push(hash_user(user.as_bytes()));
-        self.user_text.extend_from_slice(user.as_bytes());
-        self.user_ends.push(self.user_text.len() as u32);
-        self.timestamps_us.push(timestamp_us);
-        self.value_prop_of.push(self.value_props.number(value_prop.as_bytes()));
-        self.measures.push(measure);
-        self.row_numbers.push(row_number);
-        self.soft_issues.push(soft_issues);
+        let user = user.as_bytes();
+        self.records.push(Record {
+            hash: hash_user(user),
+            user: UserText::new(user, &mut self.long),
+            timestamp_us,
+            measure,
+            row_number,
+            value_prop,
+            file: 0,
+            soft_issues,
+        });
     }
 
     /// How many rows it has.
     pub fn len(&self) -> usize {
-        self.timestamps_us.len()
+        self.records.len()
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.timestamps_us.is_empty()
+        self.records.is_empty()
+    }
+
+    /// Forgets the rows; their room is kept.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.long.clear();
+        self.value_props.clear();
+    }
+
+    /// The names of all value props of its rows.
+    pub fn value_props(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.value_props.len() as u32).map(|number| self.value_props.name(number))
+    }
+
+    /// The user ids of its rows.
+    pub fn users(&self) -> impl Iterator<Item = &[u8]> {
+        self.records.iter().map(|record| record.user.get(&self.long))
+    }
+
+    /// The measures of its rows.
+    pub fn measures(&self) -> impl Iterator<Item = u64> {
+        self.records.iter().map(|record| record.measure)
     }
 
     /// User id, timestamp, value prop and measure of a row.
     pub fn values(&self, row: usize) -> (&[u8], i64, &[u8], u64) {
-        (
-            self.user(row),
-            self.timestamps_us[row],
-            self.value_props.name(self.value_prop_of[row]),
-            self.measures[row],
-        )
+        let record = &self.records[row];
+        let value_prop = self.value_props.name(record.value_prop);
+        (record.user.get(&self.long), record.timestamp_us, value_prop, record.measure)
     }
+}
 
-    #[inline]
-    fn user(&self, row: usize) -> &[u8] {
-        text(&self.user_text, &self.user_ends, row)
-    }
+/// Rows of a chunk that belong to a run.
+#[derive(Debug)]
+struct Piece {
+    chunk: Arc<Chunk>,
+    start: usize,
+    end: usize,
+    /// What to add to the row numbers of the chunk.
+    first_row_number: u64,
+    /// The run's numbers of the chunk's value props.
+    numbers: Vec<u32>,
 }
 
 /// Rows of one run, waiting to be sorted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RunBuffer {
-    rows: Chunk,
-    mapped: Vec<Option<u32>>,
+    pieces: Vec<Piece>,
+    rows: usize,
+    value_props: Interner,
+    /// Bytes of user ids too long for their record.
+    long_bytes: usize,
 }
 
 impl RunBuffer {
-    /// An empty run. Room for all of it is set aside at once: it costs nothing until it is used,
-    /// while growing would for a moment take twice as much.
-    pub fn new(sizes: &Sizes) -> RunBuffer {
-        let rows = Chunk {
-            hashes: Vec::with_capacity(sizes.run_rows),
-            user_text: Vec::with_capacity(sizes.run_text_bytes + ROW_TEXT_BYTES),
-            user_ends: Vec::with_capacity(sizes.run_rows),
-            timestamps_us: Vec::with_capacity(sizes.run_rows),
-            value_prop_of: Vec::with_capacity(sizes.run_rows),
-            value_props: Interner::default(),
-            measures: Vec::with_capacity(sizes.run_rows),
-            row_numbers: Vec::with_capacity(sizes.run_rows),
-            soft_issues: Vec::with_capacity(sizes.run_rows),
-        };
-        RunBuffer { rows, mapped: Vec::new() }
-    }
-
     /// Takes rows of `chunk` from `start` on, adding `first_row_number` to their numbers, until
     /// the run is full. Returns the first row that was not taken.
     pub fn fill(
         &mut self,
-        chunk: &Chunk,
+        chunk: &Arc<Chunk>,
         start: usize,
         first_row_number: u64,
         sizes: &Sizes,
     ) -> usize {
-        self.mapped.clear();
-        self.mapped.resize(chunk.value_props.len(), None);
-        for row in start..chunk.len() {
-            if self.is_full(sizes) {
-                return row;
+        const UNKNOWN: u32 = u32::MAX;
+        let room = sizes.run_rows.saturating_sub(self.rows);
+        let names = chunk.value_props.len() as u32;
+        let text = self.text_bytes() + chunk.long.len() + chunk.value_props.text_bytes();
+        let mut numbers = Vec::new();
+        let end;
+        if start == 0 && text < sizes.run_text_bytes && chunk.len() <= room {
+            // All of it, as nearly always.
+            let number = |name| self.value_props.number(chunk.value_props.name(name));
+            numbers.extend((0..names).map(number));
+            self.long_bytes += chunk.long.len();
+            end = chunk.len();
+        } else {
+            numbers.resize(names as usize, UNKNOWN);
+            let mut row = start;
+            while row < chunk.len() && row - start < room && !self.has_its_text(sizes) {
+                let record = &chunk.records[row];
+                let number = &mut numbers[record.value_prop as usize];
+                if *number == UNKNOWN {
+                    *number = self.value_props.number(chunk.value_props.name(record.value_prop));
+                }
+                if !record.user.is_inline() {
+                    self.long_bytes += record.user.get(&chunk.long).len();
+                }
+                row += 1;
             }
-            let user = chunk.user(row);
-            self.rows.hashes.push(chunk.hashes[row]);
-            self.rows.user_text.extend_from_slice(user);
-            self.rows.user_ends.push(self.rows.user_text.len() as u32);
-            let code = chunk.value_prop_of[row];
-            let code = *self.mapped[code as usize]
-                .get_or_insert_with(|| self.rows.value_props.number(chunk.value_props.name(code)));
-            self.rows.value_prop_of.push(code);
-            self.rows.timestamps_us.push(chunk.timestamps_us[row]);
-            self.rows.measures.push(chunk.measures[row]);
-            self.rows.row_numbers.push(first_row_number + chunk.row_numbers[row]);
-            self.rows.soft_issues.push(chunk.soft_issues[row]);
+            end = row;
         }
-        chunk.len()
+        self.rows += end - start;
+        let chunk = Arc::clone(chunk);
+        self.pieces.push(Piece { chunk, start, end, first_row_number, numbers });
+        end
+    }
+
+    fn text_bytes(&self) -> usize {
+        self.long_bytes + self.value_props.text_bytes()
+    }
+
+    fn has_its_text(&self, sizes: &Sizes) -> bool {
+        self.text_bytes() >= sizes.run_text_bytes
     }
 
     /// Whether the run has its rows.
     pub fn is_full(&self, sizes: &Sizes) -> bool {
-        let text_bytes = self.rows.user_text.len() + self.rows.value_props.text_bytes();
-        self.rows.len() >= sizes.run_rows || text_bytes >= sizes.run_text_bytes
+        self.rows >= sizes.run_rows || self.has_its_text(sizes)
     }
 
     /// Whether it has no row.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows == 0
     }
 
-    /// Sorts the rows, writes them as one run and is empty again.
+    /// Sorts the rows and writes them as one run. What the chunks took is handed back for others,
+    /// as far as no other run has rows of them.
     pub fn write_sorted<W: Write>(
-        &mut self,
+        self,
         writer: &mut RowsWriter<W>,
+        space: &mut SortSpace,
         sizes: &Sizes,
+        mut free: impl FnMut(Chunk),
     ) -> Result<(), RowsError> {
-        let rows = &self.rows;
-        let mut order: Vec<(u64, u32)> = rows.hashes.iter().copied().zip(0..).collect();
-        order.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| self.row(a.1 as usize).user_order(&self.row(b.1 as usize)))
-        });
+        self.scatter(space);
+        let ranks = self.value_props.ranks();
         writer.begin_run();
-        let mut builder = BlockBuilder::default();
-        for (_, row) in order {
-            builder.push(&self.row(row as usize));
-            if builder.is_full(sizes) {
-                builder.with_block(|block| writer.write(block))?;
+        let SortSpace { ends, records, long, sorter, builder, packed, .. } = space;
+        builder.forget_names();
+        let mut start = 0;
+        for &end in &*ends {
+            sorter.each_in_order(&records[start..end], long, &ranks, |row, user| {
+                builder.push(row, user, &self.value_props);
+                if builder.is_full(sizes.block_rows, sizes) {
+                    builder.take_into(packed, true);
+                    writer.write(packed)?;
+                }
+                Ok::<(), RowsError>(())
+            })?;
+            start = end;
+        }
+        builder.take_into(packed, true);
+        writer.write(packed)?;
+        for piece in self.pieces {
+            if let Some(mut chunk) = Arc::into_inner(piece.chunk) {
+                chunk.clear();
+                free(chunk);
             }
         }
-        builder.with_block(|block| writer.write(block))?;
-        self.clear();
         Ok(())
     }
 
-    #[inline]
-    fn row(&self, row: usize) -> RowRef<'_> {
-        let rows = &self.rows;
-        RowRef {
-            hash: rows.hashes[row],
-            user: rows.user(row),
-            timestamp_us: rows.timestamps_us[row],
-            value_prop: rows.value_props.name(rows.value_prop_of[row]),
-            measure: rows.measures[row],
-            file: 0,
-            row_number: rows.row_numbers[row],
-            soft_issues: rows.soft_issues[row],
-            duplicate: false,
+    /// Copies the rows into buckets of neighbouring hashes, small enough for the first cache:
+    /// one write to a far place for each row instead of several reads.
+    fn scatter(&self, space: &mut SortSpace) {
+        let SortSpace { ends, records, long, .. } = space;
+        let bits = (self.rows / BUCKET_ROWS).checked_ilog2().unwrap_or(0).min(MOST_BUCKETS_LOG2);
+        // Two shifts, for one by 64 bits is none.
+        let bucket_of = |record: &Record| (record.hash >> 1 >> (63 - bits)) as usize;
+        let rows_of = |piece: &Piece| piece.start..piece.end;
+        ends.clear();
+        ends.resize(1 << bits, 0);
+        for piece in &self.pieces {
+            for record in &piece.chunk.records[rows_of(piece)] {
+                ends[bucket_of(record)] += 1;
+            }
         }
-    }
-
-    fn clear(&mut self) {
-        let rows = &mut self.rows;
-        rows.hashes.clear();
-        rows.user_text.clear();
-        rows.user_ends.clear();
-        rows.timestamps_us.clear();
-        rows.value_prop_of.clear();
-        rows.value_props.clear();
-        rows.measures.clear();
-        rows.row_numbers.clear();
-        rows.soft_issues.clear();
+        let mut start = 0;
+        for end in &mut *ends {
+            start += std::mem::replace(end, start);
+        }
+        long.clear();
+        if records.len() < self.rows {
+            records.resize(self.rows, Record::NONE);
+        }
+        for piece in &self.pieces {
+            let chunk = &piece.chunk;
+            for record in &chunk.records[rows_of(piece)] {
+                let user = match record.user.is_inline() {
+                    true => record.user,
+                    false => UserText::new(record.user.get(&chunk.long), long),
+                };
+                let place = &mut ends[bucket_of(record)];
+                records[*place] = Record {
+                    user,
+                    row_number: record.row_number + piece.first_row_number,
+                    value_prop: piece.numbers[record.value_prop as usize],
+                    ..*record
+                };
+                *place += 1;
+            }
+        }
     }
 }
 
-#[inline]
-fn text<'a>(bytes: &'a [u8], ends: &[u32], index: usize) -> &'a [u8] {
-    let start = if index == 0 { 0 } else { ends[index - 1] as usize };
-    &bytes[start..ends[index] as usize]
+/// Working space of one sorter.
+#[derive(Debug, Default)]
+pub struct SortSpace {
+    /// Where the buckets end.
+    ends: Vec<usize>,
+    records: Vec<Record>,
+    /// User ids too long for their record.
+    long: Vec<u8>,
+    sorter: Sorter,
+    builder: BlockBuilder,
+    packed: PackedBlock,
 }

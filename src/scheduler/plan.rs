@@ -46,6 +46,9 @@ pub struct Plan {
     /// Tasks whose objects are read by a dependent that will or may run.
     #[serde(skip)]
     pub(super) objects_needed: BTreeSet<TaskId>,
+    /// Those of them whose dependent is not selected: another process will read them.
+    #[serde(skip)]
+    pub(super) awaited: BTreeSet<TaskId>,
 }
 
 impl Plan {
@@ -80,7 +83,12 @@ impl Scheduler<'_> {
             let look = self.look(task, false).map(|look| look.reasons);
             own.insert(task.clone(), self.forced(task, look));
         }
-        let mut objects_needed = BTreeSet::new();
+        let awaited = self.awaited(&looked_at);
+        let mut objects_needed = awaited.clone();
+        for task in &awaited {
+            let look = self.look(task, true).map(|look| look.reasons);
+            own.insert(task.clone(), self.forced(task, look));
+        }
         // What is rebuilt for its objects may need objects in turn.
         let dirty = loop {
             let dirty = self.dirty(&order, &own);
@@ -100,7 +108,27 @@ impl Scheduler<'_> {
         };
         let selected = order.iter().filter(|task| self.selection.contains(task));
         let tasks = selected.map(|task| self.planned(task, &own, &dirty)).collect();
-        Plan { tasks, objects_needed }
+        Plan { tasks, objects_needed, awaited }
+    }
+
+    /// The selected tasks whose objects somebody outside the selection will read when it runs.
+    fn awaited(&self, looked_at: &BTreeSet<TaskId>) -> BTreeSet<TaskId> {
+        let will_run =
+            |reader: &TaskId| self.look(reader, false).is_ok_and(|look| !look.reasons.is_empty());
+        let is_awaited = |task: &&TaskId| {
+            let found = self.store.manifest(task.stage(), task.source());
+            let found = found.ok().and_then(Found::good);
+            found.is_some_and(|found| found.outputs.iter().any(|output| !output.published))
+                && self.readers(task).any(|reader| !looked_at.contains(reader) && will_run(reader))
+        };
+        self.selection.iter().filter(is_awaited).cloned().collect()
+    }
+
+    /// Who reads the objects of a task.
+    pub(super) fn readers<'g>(&'g self, task: &'g TaskId) -> impl Iterator<Item = &'g TaskId> {
+        self.graph.tasks().iter().filter(move |reader| {
+            self.graph.needs(reader).contains(task) && self.runner.reads_objects(reader, task)
+        })
     }
 
     /// Puts `--force` before the reasons of a selected task.

@@ -46,6 +46,9 @@ pub struct TaskResult {
     /// Why it ran.
     pub reasons: Vec<Reason>,
     pub seconds: f64,
+    /// Seconds of all its threads by kind of work, if it was computed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<String, f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,6 +67,7 @@ impl TaskResult {
             restored: false,
             reasons: Vec::new(),
             seconds: 0.0,
+            phases: BTreeMap::new(),
             error: None,
             blocked_by: None,
             counts: Map::new(),

@@ -14,8 +14,9 @@ use super::run::{Run, TaskResult, TaskState};
 use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink, Progress, Unit};
-use crate::store::{ErrorFact, Lock, LockError, Manifest, Outcome, Stopwatch};
+use crate::store::{Digest, ErrorFact, Lock, LockError, Manifest, Outcome, Stopwatch};
 use crate::task::{Failure, Leaves, Product, TaskContext, TaskError};
+use crate::timings::Timings;
 
 /// How a turn ended well.
 enum Ended {
@@ -33,6 +34,9 @@ pub(super) struct Turn<'a> {
     pub concurrency: usize,
     watch: Stopwatch,
     reasons: Vec<Reason>,
+    timings: Timings,
+    /// The results that it looked at upstream, by fingerprint.
+    upstream: Vec<(TaskId, Digest)>,
     /// What the task said while it ran.
     warnings: Mutex<Vec<String>>,
 }
@@ -46,8 +50,20 @@ impl<'a> Turn<'a> {
         concurrency: usize,
     ) -> Turn<'a> {
         let watch = Stopwatch::start(&run.id);
-        let (reasons, warnings) = (Vec::new(), Mutex::default());
-        Turn { scheduler, run, plan, task, concurrency, watch, reasons, warnings }
+        let (reasons, upstream, warnings) = (Vec::new(), Vec::new(), Mutex::default());
+        let timings = Timings::default();
+        Turn {
+            scheduler,
+            run,
+            plan,
+            task,
+            concurrency,
+            watch,
+            reasons,
+            timings,
+            upstream,
+            warnings,
+        }
     }
 
     /// Takes the turn, whatever comes.
@@ -55,9 +71,13 @@ impl<'a> Turn<'a> {
         let task = self.task;
         // `ingredients` may panic as well as `run`, and a worker that dies would leave the others waiting.
         let ended = caught(task, || self.try_take());
+        if ended.is_ok() {
+            self.let_go();
+        }
         let mut result = TaskResult::new(self.task.clone(), TaskState::Failed);
         result.seconds = self.watch.seconds();
         result.reasons = self.reasons;
+        result.phases = self.timings.seconds();
         let (task, events, seconds) = (self.task.as_str(), self.scheduler.events, result.seconds);
         let (manifest, restored) = match ended {
             Ok(Ended::UpToDate(manifest)) => {
@@ -104,10 +124,18 @@ impl<'a> Turn<'a> {
         if let Some(failure) = scheduler.refusal(self.task, fresh) {
             return Err(TaskError { failure, leaves: Box::default() });
         }
+        let awaited = plan.awaited.contains(self.task);
+        if awaited {
+            // What is there now must still be there when its note is written.
+            self.run.hold(scheduler.store)?;
+        }
         if let Ok(look) = self.look() {
             self.check_settled(&look)?;
             self.reasons = look.reasons;
             if let Some(manifest) = look.previous.filter(|_| self.reasons.is_empty()) {
+                if awaited && !self.is_awaited(manifest.fingerprint)? {
+                    self.await_readers(&self.lock()?, manifest.fingerprint)?;
+                }
                 self.forget_failure()?;
                 return Ok(Ended::UpToDate(manifest));
             }
@@ -127,6 +155,9 @@ impl<'a> Turn<'a> {
         }
         self.reasons.clone_from(&look.reasons);
         if let Some(manifest) = self.restorable(&look)? {
+            if manifest.outputs.iter().any(|output| !output.published) {
+                self.await_readers(&lock, manifest.fingerprint)?;
+            }
             scheduler.store.restore(lock, &manifest)?;
             self.run.committed();
             return Ok(Ended::Restored(manifest));
@@ -141,9 +172,11 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn look(&self) -> Result<Look, TaskError> {
+    fn look(&mut self) -> Result<Look, TaskError> {
         let objects = self.plan.objects_needed.contains(self.task);
         let mut look = self.scheduler.look(self.task, objects)?;
+        let upstream = look.upstream.iter();
+        self.upstream = upstream.map(|(need, found)| (need.clone(), found.fingerprint)).collect();
         if self.scheduler.options.force {
             look.reasons.insert(0, Reason::Forced);
         }
@@ -167,6 +200,38 @@ impl<'a> Turn<'a> {
             task_error.failure.hint = hint;
             task_error
         })
+    }
+
+    /// This result is kept until those that read its objects have, be it in other processes and after
+    /// many days of other runs.
+    fn await_readers(&self, lock: &Lock, fingerprint: Digest) -> Result<(), TaskError> {
+        let scheduler = self.scheduler;
+        for reader in scheduler.readers(self.task) {
+            let (task, owner) = (self.task.key(), lock.owner());
+            scheduler.store.await_reader(task, reader.key(), &fingerprint, owner)?;
+        }
+        Ok(())
+    }
+
+    fn is_awaited(&self, fingerprint: Digest) -> Result<bool, TaskError> {
+        for reader in self.scheduler.readers(self.task) {
+            let store = self.scheduler.store;
+            if !store.is_awaited(self.task.key(), reader.key(), &fingerprint)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What this task has read, or need not read, nobody keeps for it any longer.
+    fn let_go(&self) {
+        let Scheduler { store, runner, .. } = self.scheduler;
+        for (need, fingerprint) in &self.upstream {
+            if runner.reads_objects(self.task, need) {
+                // A note that cannot be removed goes with age.
+                let _ = store.has_read(need.key(), self.task.key(), fingerprint);
+            }
+        }
     }
 
     /// An attempt that failed is over once its input is again what the good result was made of.
@@ -203,6 +268,7 @@ impl<'a> Turn<'a> {
             force: scheduler.options.force,
             upstream: &look.upstream,
             progress: self,
+            timings: &self.timings,
             cancel: scheduler.cancel,
             concurrency: self.concurrency,
         };
@@ -258,6 +324,10 @@ impl<'a> Turn<'a> {
 
     fn commit(&self, lock: Lock, product: Product) -> Result<Manifest, TaskError> {
         let Product { ingredients, outputs, remove, counts, extra, chunks, warnings, .. } = product;
+        if outputs.iter().any(|output| output.publish.is_none()) {
+            let (stage, source) = self.task.key();
+            self.await_readers(&lock, ingredients.fingerprint(stage, source))?;
+        }
         let outcome = Outcome {
             stage: self.task.stage().to_owned(),
             source: self.task.source().map(str::to_owned),

@@ -8,14 +8,13 @@ mod discover;
 mod error;
 mod glob;
 mod gzip;
-mod lines;
 mod open;
 mod slab;
 #[cfg(test)]
 mod tests;
 
+pub use crate::record::Lines;
 pub use discover::{RawFile, check_pattern, discover};
 pub use error::SourceError;
-pub use lines::Lines;
 pub use open::{HashingReader, open};
 pub use slab::{Slab, SlabReader};

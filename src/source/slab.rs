@@ -208,8 +208,8 @@ impl Measure {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::lines::Lines;
     use super::*;
+    use crate::record::Lines;
 
     const TINY: Limits = Limits { line: 5, keep: 3 };
 

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::ingest::{Ingested, Job, ingest, measure_of};
+use super::ingest::{Ingested, Job, ingest};
 use super::memory::Share;
 use super::outcome::{hold_contract, output};
+use super::parse::measure_of;
 use super::profile::FileFacts;
 use super::rejects::gather;
 use super::sweep::DAY_US;
@@ -31,7 +32,7 @@ use crate::store::{
 use crate::task::{Product, TaskContext, TaskError};
 
 /// Raised when the same input should give another result.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// So many small files are kept at once: each costs the disk some waiting.
 const PENDING_FILES: usize = 256;
 /// A large file is kept as soon as it is done.
@@ -383,6 +384,7 @@ impl Run<'_> {
             sizes: extract.sizes,
             share: Share::of(extract.resources, context.concurrency),
             chunk_rows: extract.resources.chunk_rows.max(1),
+            timings: context.timings,
             cancel: context.cancel,
             progress: &progress,
         };

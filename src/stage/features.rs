@@ -1,31 +1,28 @@
 //! features: Gold from the events of the three Silver tables.
 //!
-//! One sweep in user order: for each user and day the taps come first, then the prints are
-//! written, then the day becomes part of the past. What happened on the day of a print or later
-//! cannot reach it, because it is not counted yet.
+//! Each range of users is made into row groups by itself, then they are written in order. What a
+//! row of Gold holds is `gold_rows`'.
 
 use serde_json::{Map, Value, json};
 
+use super::gold_rows::{Sink, Target, gold_rows};
 use super::memory::Share;
 use super::outcome::output;
 use super::preprocess::events_of;
-use super::sweep::{DAY_US, Sweep, day_of};
-use super::tables::Table;
-use super::window::{Counts, Window};
+use super::sweep::{DAY_US, Sweep, day_of, first_us};
+use super::tables::{FinishedGroup, Table, TableSpec};
 use crate::contract::gold;
 use crate::exit_code::ExitCode;
 use crate::frame::{GoldFrame, GoldRow};
 use crate::progress::Unit;
 use crate::record::Source;
-use crate::rows::{Emitter, HashRange, RowsFile, Sizes, in_order, split_by_hash};
+use crate::rows::{Emitter, HashRange, RowsFile, Sizes, in_order};
 use crate::settings::{FeaturesSettings, Resources};
 use crate::store::{Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Store};
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
 
 /// Raised when the same input should give another result.
-const VERSION: u32 = 1;
-/// Rows of Gold handed over at a time.
-const BATCH_ROWS: usize = 4096;
+const VERSION: u32 = 2;
 
 /// The features task.
 pub(super) struct Features<'f> {
@@ -73,41 +70,60 @@ pub(super) fn open_events(upstream: &Upstream, store: &Store) -> Result<[RowsFil
     Ok([open(Source::Prints)?, open(Source::Taps)?, open(Source::Payments)?])
 }
 
-/// The prints whose day is in `first_day..=last_day` become rows of Gold.
-#[derive(Debug, Clone, Copy)]
-struct Target {
-    first_day: i64,
-    last_day: i64,
-}
-
-/// Rows of Gold on their way, their texts end to end.
-#[derive(Default)]
-struct Batch {
-    text: Vec<u8>,
-    rows: Vec<(i64, u32, u32, bool, Counts)>,
+/// A row group of Gold, if there is one, ready to be written.
+struct Piece {
+    group: Option<FinishedGroup>,
+    rows: u64,
     clicked: u64,
 }
 
-impl Batch {
-    fn push(&mut self, timestamp_us: i64, user: &[u8], prop: &[u8], clicked: bool, past: Counts) {
-        self.text.extend_from_slice(user);
-        self.text.extend_from_slice(prop);
-        self.rows.push((timestamp_us, user.len() as u32, prop.len() as u32, clicked, past));
-        self.clicked += u64::from(clicked);
+/// Rows of Gold until they are a row group, which is encoded and handed over.
+struct Groups<'g> {
+    spec: &'g TableSpec,
+    emitter: &'g Emitter<Piece, TaskError>,
+    frame: GoldFrame,
+    rows: u64,
+    clicked: u64,
+}
+
+/// Why a part ends early.
+enum Stop {
+    /// Nobody takes row groups any more: somebody else failed.
+    Abandoned,
+    Failed(TaskError),
+}
+
+impl<E: Into<TaskError>> From<E> for Stop {
+    fn from(error: E) -> Stop {
+        Stop::Failed(error.into())
+    }
+}
+
+impl Groups<'_> {
+    /// Hands over the rows so far, or that there are none.
+    fn emit(&mut self) -> Result<(), Stop> {
+        let group = match self.frame.is_empty() {
+            true => None,
+            false => Some(self.spec.encode(&self.frame.take())?),
+        };
+        let (rows, clicked) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.clicked));
+        self.emitter.emit(Piece { group, rows, clicked }).map_err(|_| Stop::Abandoned)
+    }
+}
+
+impl Sink for Groups<'_> {
+    type Stop = Stop;
+
+    fn row(&mut self, row: &GoldRow<'_>, value_prop: &[u8]) -> Result<(), Stop> {
+        self.frame.push(row, || value_prop);
+        self.rows += 1;
+        self.clicked += u64::from(row.clicked);
+        if self.frame.is_full() { self.emit() } else { Ok(()) }
     }
 
-    fn each<E>(&self, mut take: impl FnMut(&GoldRow<'_>) -> Result<(), E>) -> Result<(), E> {
-        let mut text = &*self.text;
-        for &(timestamp_us, user, prop, clicked, past) in &self.rows {
-            let (user, rest) = text.split_at(user as usize);
-            let (value_prop, rest) = rest.split_at(prop as usize);
-            text = rest;
-            let Counts { prints, taps, payments, cents } = past;
-            let row =
-                GoldRow { timestamp_us, user, value_prop, clicked, prints, taps, payments, cents };
-            take(&row)?;
-        }
-        Ok(())
+    fn renumbered(&mut self) -> Result<(), Stop> {
+        // A frame knows a value prop by its number.
+        self.emit()
     }
 }
 
@@ -134,39 +150,33 @@ impl Features<'_> {
         let last_day = files[0].summary().timestamps_us.map(|(_, latest)| day_of(latest));
         let last_day = last_day.unwrap_or(i64::MIN / DAY_US);
         let first_day = last_day + 1 - i64::from(self.settings.target_window_days);
-        let target = Target { first_day, last_day };
-        let parts = split_by_hash(&files, self.sizes.part_rows);
+        let lookback_days = self.settings.lookback_window_days;
+        let target = Target { first_day, last_day, lookback_days };
+        // Row groups end where parts do, so parts must not depend on how the events are stored.
+        let events = files.iter().map(|file| file.summary().rows).sum();
+        let parts = HashRange::split_evenly(u64::div_ceil(events, self.sizes.sweep_rows));
 
         context.progress.step("gold", 1, 1);
         let mut file = context.stage(MODE_READ_ONLY)?;
-        let mut frame = GoldFrame::default();
         let contract = self
             .settings
             .validate_schema
-            .then(|| gold(first_day.saturating_mul(DAY_US), (last_day + 1).saturating_mul(DAY_US)));
-        let mut table = Table::new(&mut file, &frame.take()?, "Gold", contract)?;
+            .then(|| gold(first_us(first_day), first_us(last_day.saturating_add(1))));
+        let spec = TableSpec::new("Gold", GoldFrame::default().take(), contract)?;
+        let mut table = Table::new(&mut file, &spec)?;
         let (mut clicked, mut rows) = (0, 0);
         in_order(
             &parts,
             share.threads,
-            |part, emitter| self.sweep_part(*part, &files, target, emitter),
-            |batch: Batch| {
+            |part, emitter| sweep_part(*part, &files, target, &spec, emitter),
+            |piece: Piece| {
                 context.check_cancelled()?;
-                clicked += batch.clicked;
-                rows += batch.rows.len() as u64;
+                clicked += piece.clicked;
+                rows += piece.rows;
                 context.progress.advance(rows, None, Unit::Rows);
-                batch.each(|row| {
-                    frame.push(row);
-                    if frame.is_full() {
-                        table.write(&frame.take()?)?;
-                    }
-                    Ok::<(), TaskError>(())
-                })
+                piece.group.map_or(Ok(()), |group| table.append(group))
             },
         )?;
-        if !frame.is_empty() {
-            table.write(&frame.take()?)?;
-        }
         let written = table.finish()?;
         let mut counts = Map::new();
         counts.insert("rows_gold".into(), written.rows.into());
@@ -189,48 +199,22 @@ impl Features<'_> {
             ..Product::default()
         })
     }
+}
 
-    /// The rows of Gold of one range of users.
-    fn sweep_part(
-        &self,
-        range: HashRange,
-        [prints, taps, payments]: &[RowsFile; 3],
-        target: Target,
-        emitter: &Emitter<Batch, TaskError>,
-    ) -> Result<(), TaskError> {
-        let mut sweep = Sweep::new([prints, taps, payments], range)?;
-        let mut window = Window::new(self.settings.lookback_window_days);
-        let mut batch = Batch::default();
-        let mut abandoned = false;
-        while !abandoned && sweep.next_user() {
-            window.begin_user();
-            while let Some(day) = sweep.next_day() {
-                window.begin_day(day);
-                sweep.take_day(1, |tap| window.today(tap.value_prop).taps += 1)?;
-                let in_target = (target.first_day..=target.last_day).contains(&day);
-                sweep.take_day(0, |print| {
-                    if in_target {
-                        let past = window.before(print.value_prop);
-                        let clicked = window.is_tapped_today(print.value_prop);
-                        let (user, prop) = (print.user, print.value_prop);
-                        batch.push(print.timestamp_us, user, prop, clicked, past);
-                        if batch.rows.len() == BATCH_ROWS {
-                            let full = std::mem::take(&mut batch);
-                            abandoned |= emitter.emit(full).is_err();
-                        }
-                    }
-                    window.today(print.value_prop).prints += 1;
-                })?;
-                sweep.take_day(2, |payment| {
-                    let today = window.today(payment.value_prop);
-                    today.payments += 1;
-                    today.cents += i128::from(payment.measure);
-                })?;
-            }
-        }
-        // If nobody takes it, somebody else failed.
-        let _ = emitter.emit(batch);
-        Ok(())
+/// Makes the row groups of one range of users.
+fn sweep_part(
+    range: HashRange,
+    files: &[RowsFile; 3],
+    target: Target,
+    spec: &TableSpec,
+    emitter: &Emitter<Piece, TaskError>,
+) -> Result<(), TaskError> {
+    let sweep = Sweep::new(files, range)?;
+    let frame = GoldFrame::default();
+    let mut groups = Groups { spec, emitter, frame, rows: 0, clicked: 0 };
+    match gold_rows(sweep, target, &mut groups).and_then(|()| groups.emit()) {
+        Err(Stop::Failed(error)) => Err(error),
+        Ok(()) | Err(Stop::Abandoned) => Ok(()),
     }
 }
 

@@ -5,25 +5,23 @@
 //! one sorts and writes the runs. Slabs and runs are handed round, so memory does not grow with
 //! the file. The bytes made depend on the file and the rules alone.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::ScopedJoinHandle;
 
 use super::memory::Share;
-use super::profile::{FileFacts, SlabFacts};
-use super::rejects::{Reject, RejectWriter};
-use crate::contract::{Contract, Failure, Inspection, Measure};
+use super::parse::{ParseResult, Parsed, Work, parse_slabs};
+use super::profile::FileFacts;
+use super::rejects::RejectWriter;
+use crate::contract::{Contract, Failure};
 use crate::exit_code::ExitCode;
-use crate::frame::RawFrame;
-use crate::record::{
-    CsvColumns, Rules, Scratch, Source, Verdict, check_csv, check_json, json_line_is_blank,
-    too_long, visible,
-};
-use crate::rows::{Chunk, RowsError, RowsWriter, RunBuffer, Sizes};
+use crate::record::{CsvColumns, Rules, Source};
+use crate::rows::{Chunk, Pool, RowsError, RowsWriter, RunBuffer, Sizes, SortSpace};
 use crate::source::{HashingReader, Lines, RawFile, Slab, SlabReader, open};
 use crate::store::{Digest, Staged};
 use crate::task::TaskError;
+use crate::timings::{Phase, Timings};
 
 /// What to do with a file of one source.
 pub(super) struct Job<'j> {
@@ -35,6 +33,7 @@ pub(super) struct Job<'j> {
     pub share: Share,
     /// Rows validated at a time.
     pub chunk_rows: usize,
+    pub timings: &'j Timings,
     pub cancel: &'j AtomicBool,
     /// Called with the bytes of the decompressed file and the rows done so far.
     pub progress: &'j (dyn Fn(u64, u64) + Sync),
@@ -51,25 +50,6 @@ pub(super) struct Ingested {
     /// What breaks the contract.
     pub broken: Vec<Failure>,
 }
-
-/// A slab on its way to a parser.
-struct Work {
-    sequence: u64,
-    slab: Slab,
-    /// Lines at the start of the slab that are no records: those up to the header.
-    skip_lines: u32,
-}
-
-/// What a parser made of a slab.
-struct Parsed {
-    sequence: u64,
-    slab: Slab,
-    chunk: Chunk,
-    rejects: Vec<Reject>,
-    facts: SlabFacts,
-}
-
-type ParseResult = Result<Parsed, TaskError>;
 
 /// Reads a file into `rows` and `rejects`.
 pub(super) fn ingest(
@@ -91,6 +71,7 @@ pub(super) fn ingest(
         None => (None, None, 0, 0),
     };
     let columns = columns.as_ref();
+    let spare = Pool::default();
     std::thread::scope(|scope| {
         let (work_sender, work) = sync_channel::<Work>(job.share.threads);
         let (results_sender, results) = channel::<ParseResult>();
@@ -103,7 +84,8 @@ pub(super) fn ingest(
         let parsers: Vec<ScopedJoinHandle<'_, Vec<Failure>>> = (0..job.share.threads)
             .map(|_| {
                 let (work, results) = (Arc::clone(&work), results_sender.clone());
-                scope.spawn(move || parse_slabs(job, columns, &work, &results))
+                let spare = &spare;
+                scope.spawn(move || parse_slabs(job, columns, &work, &results, spare))
             })
             .collect();
         // Only the parsers hold these now: when they are gone, those at the other end notice.
@@ -111,10 +93,11 @@ pub(super) fn ingest(
         let (runs_sender, runs) = sync_channel::<RunBuffer>(0);
         let (empty_sender, empty) = channel::<RunBuffer>();
         for _ in 0..job.share.run_buffers() {
-            let _ = empty_sender.send(RunBuffer::new(job.sizes));
+            let _ = empty_sender.send(RunBuffer::default());
         }
-        let sizes = job.sizes;
-        let sorter = scope.spawn(move || sort_runs(rows, &runs, &empty_sender, sizes));
+        let (sizes, spare) = (job.sizes, &spare);
+        let sorter =
+            scope.spawn(move || sort_runs(rows, &runs, &empty_sender, spare, sizes, job.timings));
         let reading = scope.spawn(move || read_slabs(slabs, first, &work_sender, &buffers));
 
         let mut collector = Collector::new(job, rejects, lines, blanks, runs_sender, empty);
@@ -223,160 +206,21 @@ fn read_slabs(
     Ok((Digest::from(sha256), bytes))
 }
 
-/// A parsing thread: slabs to rows and rejects. Returns what breaks the contract.
-fn parse_slabs(
-    job: &Job<'_>,
-    columns: Option<&CsvColumns>,
-    work: &Mutex<Receiver<Work>>,
-    results: &Sender<ParseResult>,
-) -> Vec<Failure> {
-    let mut parser = Parser {
-        job,
-        columns,
-        scratch: Scratch::default(),
-        inspection: job.contract.map(|contract| Inspection::new(contract.clone())),
-        frame: RawFrame::new(measure_of(job.source)),
-    };
-    loop {
-        let next = work.lock().map(|work| work.recv());
-        let Ok(Ok(next)) = next else { break };
-        if job.cancel.load(Ordering::Relaxed) {
-            let _ = results.send(Err(TaskError::cancelled()));
-            break;
-        }
-        if results.send(parser.parse(next)).is_err() {
-            break;
-        }
-    }
-    parser.inspection.map(Inspection::finish).unwrap_or_default()
-}
-
-/// What a row of a source carries beside time, user and value prop.
-pub(super) fn measure_of(source: Source) -> Measure {
-    match source {
-        Source::Prints | Source::Taps => Measure::Position,
-        Source::Payments => Measure::Amount,
-    }
-}
-
-struct Parser<'j> {
-    job: &'j Job<'j>,
-    columns: Option<&'j CsvColumns>,
-    scratch: Scratch,
-    inspection: Option<Inspection>,
-    frame: RawFrame,
-}
-
-impl Parser<'_> {
-    fn parse(&mut self, work: Work) -> ParseResult {
-        let Work { sequence, slab, skip_lines } = work;
-        let mut parsed = Parsed {
-            sequence,
-            slab,
-            chunk: Chunk::default(),
-            rejects: Vec::new(),
-            facts: SlabFacts::default(),
-        };
-        if let Some(long) = &parsed.slab.long {
-            parsed.facts.lines = 1;
-            if long.blank && self.columns.is_none() {
-                parsed.facts.blank_lines = 1;
-            } else {
-                let faults = vec![too_long(self.job.source, long.bytes)];
-                let reject = Reject {
-                    line: 0,
-                    byte_offset: parsed.slab.offset,
-                    faults,
-                    raw: visible(&parsed.slab.bytes),
-                };
-                parsed.facts.reject(&reject.faults, None, self.job.rules.oldest_us);
-                parsed.facts.records = 1;
-                parsed.rejects.push(reject);
-            }
-            return Ok(parsed);
-        }
-        self.parse_lines(&mut parsed, skip_lines);
-        self.inspect(&parsed.chunk)?;
-        Ok(parsed)
-    }
-
-    fn parse_lines(&mut self, parsed: &mut Parsed, skip_lines: u32) {
-        let facts = &mut parsed.facts;
-        let oldest_us = self.job.rules.oldest_us;
-        for line in Lines::new(&parsed.slab.bytes) {
-            facts.lines += 1;
-            if line.index < skip_lines {
-                continue;
-            }
-            let blank = match self.columns {
-                Some(_) => line.bytes.is_empty(),
-                None => json_line_is_blank(line.bytes),
-            };
-            if blank {
-                facts.blank_lines += 1;
-                continue;
-            }
-            let (verdict, number) = match self.columns {
-                Some(columns) => {
-                    let rules = self.job.rules;
-                    let verdict = check_csv(line.bytes, columns, rules, &mut self.scratch);
-                    (verdict, facts.records)
-                }
-                None => {
-                    let verdict = check_json(line.bytes, self.job.rules, &mut self.scratch);
-                    (verdict, u64::from(line.index))
-                }
-            };
-            facts.records += 1;
-            match verdict {
-                Verdict::Accepted(row) => {
-                    facts.accept(row.timestamp_us);
-                    parsed.chunk.push(
-                        row.user_id,
-                        row.timestamp_us,
-                        row.value_prop,
-                        row.measure,
-                        number,
-                        row.soft_issues,
-                    );
-                }
-                Verdict::Rejected { timestamp_us, faults } => {
-                    facts.reject(&faults, timestamp_us, oldest_us);
-                    parsed.rejects.push(Reject {
-                        line: line.index,
-                        byte_offset: parsed.slab.offset + u64::from(line.offset),
-                        faults,
-                        raw: visible(line.bytes),
-                    });
-                }
-            }
-        }
-        facts.chunks = parsed.chunk.len().div_ceil(self.job.chunk_rows) as u64;
-    }
-
-    /// Holds accepted rows against the contract, `chunk_rows` at a time.
-    fn inspect(&mut self, chunk: &Chunk) -> Result<(), TaskError> {
-        let Some(inspection) = &mut self.inspection else { return Ok(()) };
-        for start in (0..chunk.len()).step_by(self.job.chunk_rows) {
-            let end = chunk.len().min(start.saturating_add(self.job.chunk_rows));
-            (start..end).for_each(|row| self.frame.push(chunk.values(row)));
-            inspection.add(&self.frame.take()?)?;
-        }
-        Ok(())
-    }
-}
-
 /// The sorting thread: runs into the rows file.
 fn sort_runs(
     rows: Staged,
     runs: &Receiver<RunBuffer>,
     empty: &Sender<RunBuffer>,
+    spare: &Pool<Chunk>,
     sizes: &Sizes,
+    timings: &Timings,
 ) -> Result<Staged, TaskError> {
     let mut writer = RowsWriter::new(rows).map_err(RowsError::from)?;
-    while let Ok(mut run) = runs.recv() {
-        run.write_sorted(&mut writer, sizes)?;
-        if empty.send(run).is_err() {
+    let mut space = SortSpace::default();
+    while let Ok(run) = runs.recv() {
+        let free = |chunk| spare.put(chunk);
+        timings.time(Phase::Sort, || run.write_sorted(&mut writer, &mut space, sizes, free))?;
+        if empty.send(RunBuffer::default()).is_err() {
             break;
         }
     }
@@ -422,15 +266,16 @@ impl<'j> Collector<'j> {
             early.insert(parsed.sequence, parsed);
             while let Some(parsed) = early.remove(&next) {
                 next += 1;
-                self.add(&parsed)?;
+                let buffer = self.add(parsed)?;
                 // A reader that is done needs no buffer.
-                let _ = buffers.send(parsed.slab.bytes);
+                let _ = buffers.send(buffer);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, parsed: &Parsed) -> Result<(), TaskError> {
+    /// Takes what was made of the next slab; its buffer can be used again.
+    fn add(&mut self, parsed: Parsed) -> Result<Vec<u8>, TaskError> {
         for reject in &parsed.rejects {
             self.rejects.write(reject, self.lines)?;
         }
@@ -438,14 +283,15 @@ impl<'j> Collector<'j> {
             Source::Payments => self.facts.rows_read,
             Source::Prints | Source::Taps => self.lines,
         };
+        let chunk = Arc::new(parsed.chunk);
         let mut taken = 0;
-        while taken < parsed.chunk.len() {
+        while taken < chunk.len() {
             let mut run = match self.run.take() {
                 Some(run) => run,
                 // The sorter is gone only if it failed; it says why itself.
                 None => self.empty.recv().map_err(|_| TaskError::cancelled())?,
             };
-            taken = run.fill(&parsed.chunk, taken, first_row_number, self.job.sizes);
+            taken = run.fill(&chunk, taken, first_row_number, self.job.sizes);
             if run.is_full(self.job.sizes) {
                 self.runs.send(run).map_err(|_| TaskError::cancelled())?;
             } else {
@@ -457,7 +303,7 @@ impl<'j> Collector<'j> {
         self.bytes = parsed.slab.offset + parsed.slab.bytes.len() as u64;
         self.facts.add(&parsed.facts);
         (self.job.progress)(self.bytes, self.facts.rows_read);
-        Ok(())
+        Ok(parsed.slab.bytes)
     }
 
     fn finish(self) -> Result<(Staged, FileFacts, u64), TaskError> {

@@ -9,12 +9,10 @@ use crate::settings::Resources;
 const BASE_BYTES: u64 = 32 << 20;
 /// A thread at work: what it reads, what it makes of it, what the allocator keeps for it.
 const THREAD_BYTES: u64 = 24 << 20;
-/// A cursor in a merge: a decoded block of full size and its packed bytes.
-const CURSOR_BYTES: u64 = 384 << 10;
 /// A slab of text on its way: the text, and the rows made of it.
 const SLAB_BYTES: u64 = 4 << 20;
-/// A run of usual rows waiting to be sorted.
-const RUN_BYTES: u64 = 40 << 20;
+/// A run of usual rows waiting to be sorted: records and keys.
+const RUN_BYTES: u64 = 36 << 20;
 
 /// What one task may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +50,8 @@ impl Share {
         ((self.memory_bytes / 2 / RUN_BYTES) as usize).clamp(1, 3)
     }
 
-    /// How many runs may be merged at once by each thread.
-    pub fn fan_in(&self, sizes: &Sizes) -> usize {
-        let fit = self.memory_bytes / 2 / CURSOR_BYTES / self.threads as u64;
-        sizes.fan_in.unwrap_or((fit as usize).clamp(8, 1024))
+    /// How much each thread may gather and sort at once. As much again waits to be written.
+    pub fn gathered_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.gathered_bytes.unwrap_or(self.memory_bytes / 8 * 3 / self.threads as u64)
     }
 }

@@ -6,16 +6,22 @@
 
 mod extract;
 mod features;
+mod gold_rows;
+mod gold_tally;
 mod ingest;
 mod memory;
 mod outcome;
+mod parse;
 mod preprocess;
 mod profile;
 mod quality;
 mod rejects;
 mod runner;
 mod sweep;
+#[cfg(test)]
+mod sweep_tests;
 mod tables;
+mod tally;
 mod window;
 
 pub use runner::Stages;

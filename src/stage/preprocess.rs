@@ -1,34 +1,41 @@
 //! preprocess: the sorted rows of a source's files to one Silver table.
 //!
-//! Runs are merged, so equal events are neighbours: duplicates are found without looking
-//! anything up. Rows at or after as_of are left out. Beside the table stands its twin, the same
-//! events in mp's own format, from which features and quality read.
+//! A range of users is gathered from all runs and sorted, so equal events are neighbours:
+//! duplicates are found without looking anything up. Rows at or after as_of are left out. Beside
+//! the table stands its twin, the same events in mp's own format, from which features and quality
+//! read.
+//!
+//! The worker that gathers a range makes its row groups too, so a row group ends where a range
+//! does. The ranges follow from the number of the rows and of their packed bytes alone.
+
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::extract::{FileResult, files_of};
-use super::ingest::measure_of;
 use super::memory::Share;
 use super::outcome::output;
-use super::tables::{Table, Written};
+use super::parse::measure_of;
+use super::tables::{FinishedGroup, Table, TableSpec, Written};
 use crate::as_of::{AsOf, rfc3339};
 use crate::contract::{Bounds, silver};
 use crate::exit_code::ExitCode;
-use crate::frame::{SilverFrame, amount_of_cents};
+use crate::frame::{SilverFrame, SilverRow, amount_of_cents};
 use crate::progress::Unit;
 use crate::record::{Decimal, Source};
 use crate::rows::{
-    Block, BlockBuilder, Cursor, Emitter, HashRange, Merge, RowRef, RowsError, RowsFile,
-    RowsWriter, Sizes, in_order, merge_in_passes, split_by_hash,
+    BlockBuilder, Effort, Emitter, Gatherer, HashRange, NumberedFile, PackedBlock, Pool, Record,
+    RowsError, RowsFile, RowsWriter, Run, Sizes, in_order, merge_in_passes, runs_of,
 };
 use crate::settings::{Dedupe, PreprocessSettings, Resources};
 use crate::store::{
     Digest, Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Scratch, Staged,
 };
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
+use crate::timings::{Phase, Timings};
 
 /// Raised when the same input should give another result.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The preprocess of one source.
 pub(super) struct Preprocess<'p> {
@@ -61,12 +68,14 @@ struct Tally {
     latest_after_as_of_us: Option<i64>,
 }
 
-/// Rows of one part, in order.
+/// What was made of rows of one part, in order.
+#[derive(Default)]
 struct Batch {
-    rows: Block,
-    /// The events among them, if those are not all rows.
-    events: Option<Block>,
-    packed: Vec<u8>,
+    /// A row group of the table.
+    group: Option<FinishedGroup>,
+    rows: u64,
+    /// The events among its rows.
+    events: Vec<PackedBlock>,
     tally: Tally,
 }
 
@@ -100,21 +109,38 @@ impl Preprocess<'_> {
         let files = files_of(manifest)?;
         let share = Share::of(self.resources, context.concurrency);
         let opened = self.open(&files, context)?;
-        let parts = split_by_hash(opened.iter().map(|(file, _)| file), self.sizes.part_rows);
-        let total = opened.iter().map(|(file, _)| file.summary().rows).sum();
+        let total: u64 = opened.iter().map(|(file, _)| file.summary().rows).sum();
+        let packed: u64 = files.iter().map(|file| file.rows_bytes).sum();
+        let parts =
+            total.div_ceil(self.sizes.part_rows).max(packed.div_ceil(self.sizes.part_bytes));
+        let parts = HashRange::split_evenly(parts);
         let mut spills = Spills { context, scratch: Vec::new() };
-        let fan_in = share.fan_in(self.sizes);
-        let merged = spills.merge(opened, fan_in, self.sizes)?;
+        let most_bytes = share.gathered_bytes(self.sizes);
+        let effort = Effort { fan_in: self.sizes.fan_in, threads: share.threads, most_bytes };
+        let merged = spills.merge(opened, effort, self.sizes)?;
+        let runs = runs_of(&merged);
 
         context.progress.step(self.source.name(), 1, 1);
         let names: Vec<&str> = files.iter().map(|file| &*file.name).collect();
         let mut table_file = context.stage(MODE_READ_ONLY)?;
-        let mut sink = Sink::new(self, context, &mut table_file, names, total)?;
+        let spec = self.spec()?;
+        let mut sink = Sink::new(context, &mut table_file, &spec, total)?;
+        let spare = Pool::default();
+        let space = || Space {
+            gatherer: Gatherer::default(),
+            events: BlockBuilder::default(),
+            last: LastRow::default(),
+            frame: self.frame(),
+        };
         in_order(
             &parts,
             share.threads,
-            |part, emitter| self.merge_part(*part, &merged, emitter),
-            |batch: Batch| sink.take(&batch),
+            |&range, emitter| {
+                let timings = context.timings;
+                let part = Part { preprocess: self, names: &names, spec: &spec, timings, emitter };
+                spare.with(space, |space| part.make(&runs, range, most_bytes, space))
+            },
+            |batch: Batch| sink.take(batch),
         )?;
         let Sunk { written, tally, events, event_rows } = sink.finish()?;
         let table = table_file.finish()?;
@@ -146,117 +172,159 @@ impl Preprocess<'_> {
         })
     }
 
+    /// An empty row group.
+    fn frame(&self) -> SilverFrame {
+        SilverFrame::new(measure_of(self.source), self.as_of.micros())
+    }
+
+    /// The table to be written.
+    fn spec(&self) -> Result<TableSpec, TaskError> {
+        let as_of_us = self.as_of.micros();
+        let bounds = Bounds { oldest_us: i64::MIN, as_of_us, max_amount: f64::MAX };
+        let unique = self.settings.dedupe != Dedupe::Keep;
+        let contract = silver(measure_of(self.source), bounds, unique);
+        let contract = self.settings.validate_schema.then_some(contract);
+        TableSpec::new("Silver", self.frame().take(), contract)
+    }
+
     fn open(
         &self,
         files: &[FileResult],
         context: &TaskContext<'_>,
-    ) -> Result<Vec<(RowsFile, Option<u32>)>, TaskError> {
+    ) -> Result<Vec<NumberedFile>, TaskError> {
         let open = |(number, file): (usize, &FileResult)| {
             let path = context.store.layout().object(&file.rows);
             Ok((RowsFile::open(&path)?, Some(number as u32)))
         };
         files.iter().enumerate().map(open).collect()
     }
+}
 
-    /// Merges one range of users: what is known by as_of, duplicates as the settings say.
-    fn merge_part(
+/// One range of users at work.
+struct Part<'p> {
+    preprocess: &'p Preprocess<'p>,
+    /// The names of the source files.
+    names: &'p [&'p str],
+    spec: &'p TableSpec,
+    timings: &'p Timings,
+    emitter: &'p Emitter<Batch, TaskError>,
+}
+
+/// Working space for a part.
+struct Space {
+    gatherer: Gatherer,
+    events: BlockBuilder,
+    last: LastRow,
+    frame: SilverFrame,
+}
+
+impl Part<'_> {
+    /// Makes row groups and events of what is known by as_of, duplicates as the settings say.
+    fn make(
         &self,
+        runs: &[Run<'_>],
         range: HashRange,
-        files: &[(RowsFile, Option<u32>)],
-        emitter: &Emitter<Batch, TaskError>,
+        most_bytes: u64,
+        space: &mut Space,
     ) -> Result<(), TaskError> {
-        let mut cursors = Vec::new();
-        for (file, number) in files {
-            for run in 0..file.runs() {
-                cursors.push(Cursor::new(file, run, range, *number)?);
-            }
-        }
-        let mut merge = Merge::new(cursors);
-        let mut builder = BlockBuilder::default();
-        let mut tally = Tally::default();
-        let mut last = LastRow::default();
-        let as_of_us = self.as_of.micros();
-        while let Some(mut row) = merge.row() {
+        let Preprocess { settings, sizes, as_of, .. } = *self.preprocess;
+        let as_of_us = as_of.micros();
+        let Space { gatherer, events, last, frame } = space;
+        events.forget_names();
+        last.known = false;
+        let mut batch = Batch::default();
+        let began = Instant::now();
+        gatherer.each_row(runs, range, most_bytes, |row, user, names| {
             if row.timestamp_us >= as_of_us {
-                tally.after_as_of += 1;
-                tally.latest_after_as_of_us =
-                    tally.latest_after_as_of_us.max(Some(row.timestamp_us));
-            } else {
-                let duplicate = last.is_repeated_by(&row);
-                tally.duplicates += u64::from(duplicate);
-                row.duplicate = duplicate && self.settings.dedupe == Dedupe::Flag;
-                if !duplicate || self.settings.dedupe != Dedupe::Drop {
-                    builder.push(&row);
+                batch.tally.after_as_of += 1;
+                let latest = &mut batch.tally.latest_after_as_of_us;
+                *latest = (*latest).max(Some(row.timestamp_us));
+                return Ok(());
+            }
+            let duplicate = last.is_repeated_by(row, user);
+            batch.tally.duplicates += u64::from(duplicate);
+            if !duplicate || settings.dedupe == Dedupe::Keep {
+                events.push(row, user, names);
+                if events.is_full(sizes.event_block_rows, sizes) {
+                    batch.events.push(events.take(false));
                 }
             }
-            if builder.is_full(self.sizes) {
-                let batch = Batch::of(builder.take(), std::mem::take(&mut tally));
-                if emitter.emit(batch).is_err() {
-                    return Ok(());
+            if !duplicate || settings.dedupe != Dedupe::Drop {
+                let silver = SilverRow {
+                    user,
+                    timestamp_us: row.timestamp_us,
+                    value_prop: row.value_prop,
+                    measure: row.measure,
+                    file: row.file,
+                    row_number: row.row_number,
+                    duplicate: duplicate && settings.dedupe == Dedupe::Flag,
+                    soft_issues: row.soft_issues,
+                };
+                let name = || names.name(row.value_prop);
+                frame.push(&silver, name, || self.names[row.file as usize]);
+                if frame.is_full() {
+                    self.emit(std::mem::take(&mut batch), frame)?;
                 }
             }
-            merge.advance()?;
+            Ok::<(), TaskError>(())
+        })?;
+        batch.events.push(events.take(false));
+        self.timings.add(Phase::Gather, began);
+        self.emit(batch, frame)
+    }
+
+    /// Hands on what was made, with the rows so far as a row group.
+    fn emit(&self, mut batch: Batch, frame: &mut SilverFrame) -> Result<(), TaskError> {
+        if !frame.is_empty() {
+            batch.rows = frame.len() as u64;
+            let group = frame.take();
+            let encoded = self.timings.time(Phase::Encode, || self.spec.encode(&group));
+            batch.group = Some(encoded?);
         }
-        // If nobody takes it, somebody else failed.
-        let _ = emitter.emit(Batch::of(builder.take(), tally));
-        Ok(())
+        // If nobody takes it, somebody else failed and has said why.
+        self.emitter.emit(batch).map_err(|_| TaskError::cancelled())
     }
 }
 
-impl Batch {
-    fn of(rows: Block, tally: Tally) -> Batch {
-        let events = rows.without_duplicates();
-        let mut packed = Vec::new();
-        events.as_ref().unwrap_or(&rows).encode(&mut packed, false);
-        Batch { rows, events, packed, tally }
-    }
-}
-
-/// The last row that was not a duplicate, kept while the merge goes on.
+/// The last row that was not a duplicate.
 #[derive(Debug, Default)]
 struct LastRow {
     known: bool,
     hash: u64,
     user: Vec<u8>,
     timestamp_us: i64,
-    value_prop: Vec<u8>,
+    value_prop: u32,
     measure: u64,
 }
 
 impl LastRow {
     /// Whether the row repeats the last one; if not, it is the last one now.
     #[inline]
-    fn is_repeated_by(&mut self, row: &RowRef<'_>) -> bool {
-        let last = RowRef {
-            hash: self.hash,
-            user: &self.user,
-            timestamp_us: self.timestamp_us,
-            value_prop: &self.value_prop,
-            measure: self.measure,
-            ..*row
-        };
-        if self.known && row.is_duplicate_of(&last) {
+    fn is_repeated_by(&mut self, row: &Record, user: &[u8]) -> bool {
+        let same_user = self.known && self.hash == row.hash && self.user == user;
+        if same_user
+            && self.timestamp_us == row.timestamp_us
+            && self.value_prop == row.value_prop
+            && self.measure == row.measure
+        {
             return true;
         }
-        self.known = true;
-        if self.hash != row.hash || self.user != row.user {
+        if !same_user {
+            self.known = true;
             self.hash = row.hash;
             self.user.clear();
-            self.user.extend_from_slice(row.user);
+            self.user.extend_from_slice(user);
         }
         self.timestamp_us = row.timestamp_us;
-        self.value_prop.clear();
-        self.value_prop.extend_from_slice(row.value_prop);
+        self.value_prop = row.value_prop;
         self.measure = row.measure;
         false
     }
 }
 
-/// Where merged rows go, in order: the table and its twin.
+/// Where row groups and events go, in order: the table and its twin.
 struct Sink<'s> {
     context: &'s TaskContext<'s>,
-    names: Vec<&'s str>,
-    frame: SilverFrame,
     table: Table<'s>,
     events: RowsWriter<Staged>,
     tally: Tally,
@@ -274,49 +342,38 @@ struct Sunk {
 
 impl<'s> Sink<'s> {
     fn new(
-        preprocess: &Preprocess<'_>,
         context: &'s TaskContext<'s>,
         table_file: &'s mut Staged,
-        names: Vec<&'s str>,
+        spec: &TableSpec,
         total: u64,
     ) -> Result<Sink<'s>, TaskError> {
-        let measure = measure_of(preprocess.source);
-        let as_of_us = preprocess.as_of.micros();
-        let mut frame = SilverFrame::new(measure, as_of_us);
-        let bounds = Bounds { oldest_us: i64::MIN, as_of_us, max_amount: f64::MAX };
-        let unique = preprocess.settings.dedupe != Dedupe::Keep;
-        let contract = preprocess.settings.validate_schema.then(|| silver(measure, bounds, unique));
-        let table = Table::new(table_file, &frame.take()?, "Silver", contract)?;
+        let table = Table::new(table_file, spec)?;
         let events = RowsWriter::new(context.stage(MODE_READ_ONLY)?).map_err(RowsError::from)?;
         let (tally, done) = (Tally::default(), 0);
-        Ok(Sink { context, names, frame, table, events, tally, done, total })
+        Ok(Sink { context, table, events, tally, done, total })
     }
 
-    fn take(&mut self, batch: &Batch) -> Result<(), TaskError> {
+    fn take(&mut self, batch: Batch) -> Result<(), TaskError> {
         self.context.check_cancelled()?;
+        let began = Instant::now();
         let tally = &batch.tally;
         self.tally.duplicates += tally.duplicates;
         self.tally.after_as_of += tally.after_as_of;
         let latest = &mut self.tally.latest_after_as_of_us;
         *latest = (*latest).max(tally.latest_after_as_of_us);
-        let events = batch.events.as_ref().unwrap_or(&batch.rows);
-        self.events.write_encoded(events, &batch.packed)?;
-        for index in 0..batch.rows.len() {
-            let row = batch.rows.row(index);
-            self.frame.push(&row, self.names[row.file as usize]);
-            if self.frame.is_full() {
-                self.table.write(&self.frame.take()?)?;
-            }
+        for block in &batch.events {
+            self.events.write(block)?;
         }
-        self.done += batch.rows.len() as u64;
+        if let Some(group) = batch.group {
+            self.table.append(group)?;
+        }
+        self.done += batch.rows;
+        self.context.timings.add(Phase::Write, began);
         self.context.progress.advance(self.done, Some(self.total), Unit::Rows);
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Sunk, TaskError> {
-        if !self.frame.is_empty() {
-            self.table.write(&self.frame.take()?)?;
-        }
+    fn finish(self) -> Result<Sunk, TaskError> {
         let written = self.table.finish()?;
         let (events, summary) = self.events.finish()?;
         Ok(Sunk { written, tally: self.tally, events, event_rows: summary.rows })
@@ -332,10 +389,10 @@ struct Spills<'c> {
 impl Spills<'_> {
     fn merge(
         &mut self,
-        files: Vec<(RowsFile, Option<u32>)>,
-        fan_in: usize,
+        files: Vec<NumberedFile>,
+        effort: Effort,
         sizes: &Sizes,
-    ) -> Result<Vec<(RowsFile, Option<u32>)>, TaskError> {
+    ) -> Result<Vec<NumberedFile>, TaskError> {
         let context = self.context;
         let scratch = &mut self.scratch;
         let spill = || {
@@ -350,7 +407,7 @@ impl Spills<'_> {
             scratch.push(file.0);
             Ok(opened)
         };
-        Ok(merge_in_passes(files, fan_in, sizes, spill, reopen)?)
+        Ok(merge_in_passes(files, effort, sizes, spill, reopen)?)
     }
 }
 

@@ -69,11 +69,12 @@ fn least(a: Option<i64>, b: Option<i64>) -> Option<i64> {
 }
 
 impl SlabFacts {
-    /// Counts an accepted row.
-    #[inline]
-    pub fn accept(&mut self, timestamp_us: i64) {
-        self.accepted += 1;
-        self.bounds.above(timestamp_us);
+    /// Counts accepted rows, of which the oldest is from then.
+    pub fn accept(&mut self, rows: u64, oldest_us: i64) {
+        self.accepted += rows;
+        if rows > 0 {
+            self.bounds.above(oldest_us);
+        }
     }
 
     /// Counts a rejected row; its timestamp if it had one.

@@ -1,12 +1,46 @@
-//! Writing a table: each frame held against its contract, then into a staged Parquet file.
-
-use polars::prelude::DataFrame;
+//! Writing a table: each row group held against the contract and encoded, then into a staged
+//! Parquet file.
+//!
+//! The first half needs no order and is for as many threads as there are; the second is for one.
 
 use super::outcome::hold_contract;
 use crate::contract::{Contract, Inspection};
-use crate::frame::TableWriter;
+use crate::frame::{EncodedGroup, Group, GroupEncoder, TableWriter};
 use crate::store::Staged;
 use crate::task::TaskError;
+
+/// What a table must be, and how its row groups are encoded.
+pub(super) struct TableSpec {
+    name: &'static str,
+    contract: Option<Contract>,
+    encoder: GroupEncoder,
+    empty: Group,
+}
+
+/// A row group that was looked at and encoded.
+pub(super) struct FinishedGroup {
+    inspection: Option<Inspection>,
+    encoded: EncodedGroup,
+}
+
+impl TableSpec {
+    /// For tables with the columns of `empty`; the contract is checked unless `None`.
+    pub fn new(
+        name: &'static str,
+        empty: Group,
+        contract: Option<Contract>,
+    ) -> Result<TableSpec, TaskError> {
+        let encoder = GroupEncoder::new(&empty)?;
+        Ok(TableSpec { name, contract, encoder, empty })
+    }
+
+    /// Holds the contract against a row group and encodes it.
+    pub fn encode(&self, group: &Group) -> Result<FinishedGroup, TaskError> {
+        let contract = self.contract.as_ref();
+        let inspection = contract.map(|contract| group.inspect(contract)).transpose()?;
+        Ok(FinishedGroup { inspection, encoded: self.encoder.encode(group)? })
+    }
+}
 
 /// A table on its way into a file.
 pub(super) struct Table<'s> {
@@ -22,26 +56,23 @@ pub(super) struct Written {
 }
 
 impl<'s> Table<'s> {
-    /// Begins a table with the columns of `empty`; the contract is checked unless `None`.
-    pub fn new(
-        staged: &'s mut Staged,
-        empty: &DataFrame,
-        name: &'static str,
-        contract: Option<Contract>,
-    ) -> Result<Table<'s>, TaskError> {
-        let mut inspection = contract.map(Inspection::new);
+    /// Begins a table.
+    pub fn new(staged: &'s mut Staged, spec: &TableSpec) -> Result<Table<'s>, TaskError> {
+        let mut inspection = spec.contract.clone().map(Inspection::new);
         if let Some(inspection) = &mut inspection {
-            inspection.add(empty)?;
+            // A table without rows has columns all the same.
+            inspection.add(&spec.empty.frame(0, 0)?)?;
         }
-        Ok(Table { name, inspection, writer: TableWriter::new(staged, empty)? })
+        let writer = TableWriter::new(staged, &spec.encoder);
+        Ok(Table { name: spec.name, inspection, writer })
     }
 
     /// Writes the next row group.
-    pub fn write(&mut self, frame: &DataFrame) -> Result<(), TaskError> {
-        if let Some(inspection) = &mut self.inspection {
-            inspection.add(frame)?;
+    pub fn append(&mut self, group: FinishedGroup) -> Result<(), TaskError> {
+        if let (Some(inspection), Some(later)) = (&mut self.inspection, group.inspection) {
+            inspection.followed_by(later)?;
         }
-        Ok(self.writer.write(frame)?)
+        Ok(self.writer.write(&group.encoded)?)
     }
 
     /// Writes the footer; an error if the contract is broken anywhere.

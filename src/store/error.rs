@@ -43,9 +43,19 @@ impl StoreError {
             StoreError::Newer { .. } => Some("use the newer mp".to_owned()),
             StoreError::InTheWay { .. } => Some("move the folder away".to_owned()),
             StoreError::Object { .. } => Some("run again with `--force`".to_owned()),
+            StoreError::Io(error) if is_refused(error) => {
+                let hint = "let the user of this process write there: `mp doctor` says what is in its \
+                            way, and what to do";
+                Some(hint.to_owned())
+            }
             StoreError::Io(_) => None,
         }
     }
+}
+
+/// The user of this process may not, or nobody may.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// No room left on the device, or the quota is used up.
@@ -72,7 +82,14 @@ mod tests {
         assert!(full.is_disk_full() && full.hint().is_some());
         assert_eq!(full.exit_code(), ExitCode::Temporary);
         let gone = StoreError::from(io::Error::from(io::ErrorKind::NotFound));
-        assert!(!gone.is_disk_full());
+        assert!(!gone.is_disk_full() && gone.hint().is_none());
         assert_eq!(gone.exit_code(), ExitCode::Failure);
+    }
+
+    #[test]
+    fn who_may_not_is_sent_to_the_doctor() {
+        let refused = StoreError::from(io::Error::from(io::ErrorKind::PermissionDenied));
+        assert!(refused.hint().unwrap().contains("mp doctor"));
+        assert_eq!(refused.exit_code(), ExitCode::Failure);
     }
 }

@@ -1,7 +1,10 @@
 //! What stays in the store and what goes: `store.keep` results of each task.
 //!
-//! Roots are the records under `results/`: the newest of each task stay. A per-file result stays while a
-//! kept record names its first object. An object stays while a kept record or per-file result names it.
+//! Roots are the records under `results/`: the newest of each task stay, and besides them those that a task
+//! of the same `{as_of}` folders has yet to read (`awaited`), however many days are under way. Such a
+//! result is let go when its reader has ended well, when another result takes its place in its folders,
+//! or after `AWAITED_GRACE`: a day that is never finished must not fill the disk for ever. Then it counts
+//! like any other. A per-file result stays while a kept record names its first object. An object stays while a kept record or per-file result names it.
 //! What was released by a record that goes now goes with it; what nobody ever named (a failed or killed
 //! run) goes once it is old. Published files are links or copies and do not depend on any of this.
 //! Whoever runs tasks holds a shared lock, and nothing is removed while anybody does.
@@ -14,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Store;
 use super::atomic::{self, remove_if_there};
+use super::awaited::awaited;
 use super::clock::Moment;
 use super::digest::Digest;
 use super::error::StoreError;
@@ -25,6 +29,8 @@ use super::parsed::{Parsed, list};
 const ORPHAN_GRACE: Duration = Duration::from_secs(10 * 60);
 /// Per-file results that no result names: an extract that failed on its limit will want them again.
 const PARSED_GRACE: Duration = Duration::from_secs(60 * 60);
+/// Results that nobody came to read. Longer than a backfill waits for its turn or a failed day for repair.
+const AWAITED_GRACE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// As long as this is held, nothing is removed from the store.
 #[derive(Debug)]
@@ -72,9 +78,12 @@ impl Store {
         for task in list(&self.layout().results_dir())? {
             // A newer mp shares the store: what it needs is not for this one to say.
             let Some(records) = records_newest_first(&task)? else { return Ok(pruned) };
-            for (place, Record { path, digests, .. }) in records.into_iter().enumerate() {
+            let notes = self.layout().awaited_dir().join(task.file_name().unwrap_or_default());
+            let awaited = awaited(&notes, |note| is_old(note, now, AWAITED_GRACE))?;
+            for (place, record) in records.into_iter().enumerate() {
+                let Record { path, digests, fingerprint, .. } = record;
                 // The newest stays whatever is set: those that depend on it read its objects.
-                if place < self.keep.max(1) {
+                if place < self.keep.max(1) || awaited.contains(&fingerprint) {
                     roots.live.extend(digests);
                 } else {
                     roots.released.extend(digests);
@@ -146,6 +155,7 @@ struct Roots {
 struct Record {
     modified: SystemTime,
     path: PathBuf,
+    fingerprint: Digest,
     digests: Vec<Digest>,
 }
 
@@ -163,7 +173,8 @@ fn records_newest_first(task: &Path) -> Result<Option<Vec<Record>>, StoreError> 
             Ok(manifest) => {
                 let digests = manifest.outputs.iter().map(|output| output.sha256).collect();
                 let modified = fs_err::metadata(&path)?.modified()?;
-                records.push(Record { modified, path, digests });
+                let fingerprint = manifest.fingerprint;
+                records.push(Record { modified, path, fingerprint, digests });
             }
         }
     }
@@ -172,7 +183,7 @@ fn records_newest_first(task: &Path) -> Result<Option<Vec<Record>>, StoreError> 
 }
 
 /// Unknown ages are young.
-fn is_old(path: &Path, now: SystemTime, grace: Duration) -> bool {
+pub(super) fn is_old(path: &Path, now: SystemTime, grace: Duration) -> bool {
     let modified = fs_err::symlink_metadata(path).and_then(|facts| facts.modified());
     modified.is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > grace))
 }

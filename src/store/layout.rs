@@ -199,13 +199,23 @@ impl Layout {
     /// Every folder in which a commit makes temporary names.
     pub fn written_folders(&self) -> BTreeSet<PathBuf> {
         let homes = [&self.processed, &self.output, &self.reports];
-        let inner = homes.into_iter().flat_map(|home| [home.join(MANIFESTS), home.join(REJECTS)]);
-        homes.into_iter().cloned().chain(inner).chain([self.tmp_dir()]).collect()
+        let below = homes.into_iter().flat_map(|home| Layout::written_below(home));
+        below.chain([self.tmp_dir()]).collect()
+    }
+
+    /// Those of them that lie in a home.
+    pub fn written_below(home: &Path) -> [PathBuf; 3] {
+        [home.to_owned(), home.join(MANIFESTS), home.join(REJECTS)]
     }
 
     /// Results by task and fingerprint: copies of manifests.
     pub fn results_dir(&self) -> PathBuf {
         self.store.join("results")
+    }
+
+    /// Notes about results that are still to be read, by task.
+    pub fn awaited_dir(&self) -> PathBuf {
+        self.store.join("awaited")
     }
 
     /// Results of single input files, by source and content.

@@ -122,6 +122,19 @@ impl Lock {
         Ok(Lock { _file: file, path: path.to_owned(), owner })
     }
 
+    /// Who holds a lock just now, in the words of whoever would not wait for it. Waits for nobody and
+    /// keeps others out for no more than a moment.
+    pub fn held(path: &Path) -> Option<LockError> {
+        let mut file = fs_err::File::open(path).ok()?;
+        match file.file().try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_holder(&mut file);
+                Some(LockError::Held { path: path.to_owned(), holder })
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+
     /// The file that is locked.
     pub fn path(&self) -> &Path {
         &self.path
@@ -176,7 +189,9 @@ mod tests {
         assert!(error.to_string().contains(&pid), "{error}");
         assert!(error.to_string().contains(" since 20"), "{error}");
         assert!(heard.len() == 1 && heard[0].contains(&pid));
+        assert_eq!(Lock::held(&path).unwrap().to_string(), error.to_string());
         drop(held);
+        assert!(Lock::held(&path).is_none() && Lock::held(folder.path()).is_none());
         take(&path, 0).unwrap();
         assert!(path.exists(), "the file is never deleted");
     }

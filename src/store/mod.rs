@@ -1,11 +1,12 @@
 //! The store: the only module that names paths under the data folders and makes files visible there.
 //!
 //! Below `store.path` (`data/.mp`): `objects/ab/<sha256>` results by content, `results/<task>/` copies of
-//! the newest manifests, `parsed/<source>/` results of single input files, `memo.json` file facts that
-//! spare hashing, `tmp/` what nobody may see yet. Beside the outputs: `_manifests/<task>.json`,
+//! the newest manifests, `awaited/<task>/` notes of results still to be read, `parsed/<source>/` results of
+//! single input files, `memo.json` file facts that spare hashing, `tmp/` what nobody may see yet. Beside the outputs: `_manifests/<task>.json`,
 //! `.failed.json`, `.lock`. Knows files, digests and manifests; not what is in them.
 
 mod atomic;
+mod awaited;
 mod clock;
 mod commit;
 mod digest;

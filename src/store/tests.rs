@@ -337,6 +337,44 @@ fn the_newest_results_stay_and_what_they_name() {
 }
 
 #[test]
+fn what_is_still_to_be_read_stays_until_it_is_read_replaced_or_given_up() {
+    let project = project();
+    let store = &project.store;
+    let (task, reader) = (("features", None), ("quality", None));
+    let await_it = |store: &Store, fingerprint| {
+        let lock = take_lock(store, task.0, task.1);
+        store.await_reader(task, reader, &fingerprint, lock.owner()).unwrap();
+    };
+    let of_day = |day: &str| {
+        let mut layout = layout(project.folder.path());
+        layout.output = layout.output.join(day);
+        Store::open(layout, 2)
+    };
+    let days = ["a", "b", "c"].map(of_day);
+    let made: Vec<Manifest> =
+        (1..=6).map(|setting| commit_gold(store, setting, &format!("gold {setting}"))).collect();
+    for (day, made) in days.iter().zip(&made) {
+        await_it(day, made.fingerprint);
+        assert!(day.is_awaited(task, reader, &made.fingerprint).unwrap());
+    }
+    let left = |hours| {
+        store.prune_at(later(hours)).unwrap();
+        let kept = |setting: &i32| store.contains(&digest(&format!("gold {setting}")));
+        (1..=6).filter(kept).collect::<Vec<i32>>()
+    };
+    assert_eq!(left(0), [1, 2, 3, 5, 6]);
+    days[0].has_read(task, reader, &made[1].fingerprint).unwrap();
+    assert_eq!(left(0), [1, 2, 3, 5, 6], "it read another result");
+    days[0].has_read(task, reader, &made[0].fingerprint).unwrap();
+    assert_eq!(left(0), [2, 3, 5, 6], "read");
+    await_it(&days[1], made[4].fingerprint);
+    assert_eq!(left(0), [3, 5, 6], "replaced");
+    assert_eq!(left(6 * 24), [3, 5, 6]);
+    assert_eq!(left(8 * 24), [5, 6], "given up");
+    assert!(files(&store.layout().awaited_dir()).is_empty());
+}
+
+#[test]
 fn nothing_goes_while_somebody_uses_the_store() {
     let project = project();
     let store = &project.store;

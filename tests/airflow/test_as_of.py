@@ -16,6 +16,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 from airflow.timetables.trigger import CronPartitionTimetable, CronTriggerTimetable
+from conftest import ROOT, command
 
 DAY = "2026-11-22"
 CRONS = ("0 2 * * *", "0 0 * * *", "59 23 * * *")
@@ -147,6 +148,46 @@ def test_another_instant_from_the_form_is_taken_as_it_is(dag):
     info = DagRunInfo.exact(at("2026-12-31T02:00:00"))
     instant = "2026-11-22T12:30:00Z"
     assert rendered(dag, DagRunType.MANUAL, info, {"as_of": instant}) == instant
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "2020-13-01T00:00:00Z",
+        "2020-02-30T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+    ],
+)
+def test_a_day_of_the_form_that_does_not_exist_is_for_mp_to_refuse(dag, given):
+    info = DagRunInfo.exact(at("2026-12-31T02:00:00"))
+    assert rendered(dag, DagRunType.MANUAL, info, {"as_of": given}) == given
+    # The form takes it.
+    copy.deepcopy(dag.params.get_param("as_of")).resolve(given)
+    if not given.startswith("0001"):
+        done = command("mp", "plan", "--as-of", given, "--project", ROOT)
+        assert done.returncode == 2 and given in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("cron", ("0 * * * *", "0 2 * * MON", "0 0 1 * *", "0 2 * * 1-5"))
+def test_a_partition_of_another_schedule_would_be_another_day_so_mp_refuses_it(cron, tmp_path):
+    # The key is that of the tick before, whatever day that was on.
+    timetable = CronPartitionTimetable(cron, timezone="UTC", key_format="%Y-%m-%d", run_offset=-1)
+    restriction = TimeRestriction(earliest=at("2026-11-20"), latest=None, catchup=True)
+    info, wrong = None, 0
+    for _ in range(10):
+        info = timetable.next_dagrun_info_v2(last_dagrun_info=info, restriction=restriction)
+        wrong += info.partition_key != str(info.run_after.subtract(days=1).date())
+    assert wrong, "as wrong as it was: else it need not be refused"
+    text = (ROOT / "dags/carousel.yaml").read_text()
+    text = text.replace('"0 2 * * *"', f'"{cron}"').replace(
+        "timetable: cron", "timetable: partition"
+    )
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags/carousel.yaml").write_text(text)
+    done = command("mp", "airflow", "dag", "--operator", "bash", "--project", tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert "airflow.timetable" in done.stdout and cron in done.stdout
 
 
 def test_a_partition_that_is_no_day_is_an_error_and_no_guess(dag):

@@ -6,11 +6,17 @@ No cluster is needed, and none is proved: that is the matter of an end-to-end te
 from __future__ import annotations
 
 import copy
+import re
+import textwrap
+from importlib import metadata
 from types import SimpleNamespace
 
 import kubernetes_validate
 import pendulum
 import pytest
+import yaml
+from airflow.providers.cncf.kubernetes.utils.xcom_sidecar import PodDefaults
+from conftest import ROOT
 from kubernetes.client import ApiClient
 
 SETTINGS = {"as_of": None, "force": False, "config": "airflow"}
@@ -106,11 +112,31 @@ def test_resources_and_the_way_a_pod_ends(bag, pods):
     for task, pod in pods.items():
         base = containers(pod)["base"]
         assert base["resources"] == {
-            "requests": {"cpu": "1", "memory": "2Gi"},
-            "limits": {"memory": "2Gi"},
+            "requests": {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "64Mi"},
+            "limits": {"memory": "2Gi", "ephemeral-storage": "256Mi"},
         }
+        assert pod["metadata"]["annotations"] == {
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            "karpenter.sh/do-not-disrupt": "true",
+        }
+        [tmp] = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "tmp"]
+        assert tmp["emptyDir"] == {"sizeLimit": "128Mi"}, "less than the limit"
         assert base["terminationMessagePolicy"] == "FallbackToLogsOnError"
         assert pod["spec"]["terminationGracePeriodSeconds"] == 30
         timeout = bag.dags["mp_carousel_kubernetes"].get_task(task).execution_timeout
         assert pod["spec"]["activeDeadlineSeconds"] > timeout.total_seconds()
         assert {mount["name"] for mount in base["volumeMounts"]} >= {"project", "tmp", "xcom"}
+
+
+def test_what_the_readme_says_about_the_operator_is_so():
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    [role] = [block for block in blocks if "kind: Role\n" in block]
+    role, binding = yaml.safe_load_all(textwrap.dedent(role))
+    for version in VERSIONS:
+        kubernetes_validate.validate(role, version, True)
+        kubernetes_validate.validate(binding, version, True)
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert f"`{PodDefaults.SIDECAR_CONTAINER.image}`" in text
+    provider = "apache-airflow-providers-cncf-kubernetes"
+    assert f"`{provider}` where Airflow runs (tested: {metadata.version(provider)}," in text

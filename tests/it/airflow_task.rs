@@ -244,6 +244,28 @@ fn other_commands_tell_why_they_failed_and_print_no_document() {
 }
 
 #[test]
+fn what_somebody_typed_is_cut() {
+    let project = by_airflow(Project::november());
+    let failed = project.mp(&["extract", "--source", &"x".repeat(3_000)]).fails(2);
+    let told = document(&failed);
+    assert!(told["task"].as_str().expect("a name").starts_with("extract.xxx"), "{told}");
+    assert_levels_and_groups(&failed.stderr);
+    for line in failed.stderr.lines() {
+        assert!(line.len() < 1_100, "{line}");
+    }
+}
+
+#[test]
+fn without_a_command_the_reason_says_so() {
+    let project = in_a_pod(by_airflow(Project::november()));
+    let failed = project.mp(&[]).fails(2);
+    let last = failed.stderr.lines().last().expect("a line");
+    assert_eq!(last, "ERROR no command is given mp-exit=2");
+    assert_eq!(project.text("pod/dev/termination-log"), "no command is given mp-exit=2");
+    assert!(failed.stderr.contains("Usage: mp"), "{failed}");
+}
+
+#[test]
 fn a_panic_is_a_failure_with_a_document() {
     let project = in_a_pod(by_airflow(Project::november()).with_env("MP_TEST_PANIC", "features"));
     let failed = project.mp(&["run"]).fails(70);
@@ -320,6 +342,33 @@ fn long_run() -> Project {
     project
 }
 
+/// A pipe that is full: nobody reads from it and nobody closes it.
+fn stuck_pipe() -> (std::os::unix::net::UnixStream, Stdio) {
+    let (reader, mut writer) = std::os::unix::net::UnixStream::pair().expect("a pipe");
+    writer.set_nonblocking(true).expect("not blocking");
+    while std::io::Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
+    while std::io::Write::write(&mut writer, b"x").is_ok() {}
+    writer.set_nonblocking(false).expect("blocking");
+    (reader, Stdio::from(std::os::fd::OwnedFd::from(writer)))
+}
+
+#[test]
+fn sigterm_ends_a_run_whose_output_nobody_reads() {
+    let project = by_airflow(Project::november());
+    let ((_out, stdout), (_err, stderr)) = (stuck_pipe(), stuck_pipe());
+    let command = &mut project.command(&["run", "--all"]);
+    let mut child = command.stdout(stdout).stderr(stderr).spawn().expect("mp");
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(child.try_wait().expect("its state").is_none(), "it did not wait for its reader");
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(killed.expect("kill").success());
+    let began = Instant::now();
+    wait_until(|| child.try_wait().expect("its state").is_some());
+    let took = began.elapsed();
+    assert_eq!(child.wait().expect("its end").code(), Some(143));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
 #[test]
 fn sigterm_ends_a_run_soon_and_leaves_no_part_of_an_artifact() {
     let project = long_run();
@@ -353,14 +402,14 @@ fn sigterm_ends_a_run_soon_and_leaves_no_part_of_an_artifact() {
     let left: Vec<&PathBuf> = files.iter().filter(partial).collect();
     // What ended before the signal is whole; of all else there is nothing.
     let done = found["tasks"].as_object().expect("tasks").values().any(|state| state == "done");
-    assert!(done || left.is_empty(), "{left:?}");
-    assert!(!left.iter().any(|path| path.to_string_lossy().contains("/tmp/")), "{left:?}");
+    assert!(done || left.is_empty(), "{}: {left:?}", found["tasks"]);
+    assert!(!left.iter().any(|path| path.to_string_lossy().contains("/.mp/tmp/")), "{left:?}");
     let repaired = document(&project.mp(&["run", "--all"]).success());
     assert_eq!(repaired["verdict"], "done");
     project.view().manifest("quality");
 }
 
-fn wait_until(met: impl Fn() -> bool) {
+fn wait_until(mut met: impl FnMut() -> bool) {
     let began = Instant::now();
     while !met() {
         assert!(began.elapsed() < Duration::from_secs(60), "waited in vain");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may use whom. A module not named here may use nothing of ours; `exit_code` and `as_of` are
 /// for everyone.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("main", &["cli", "error", "observe"]),
     ("lib", &[]),
     (
@@ -35,12 +35,12 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("airflow", &["dag"]),
     ("error", &["config", "dag", "scheduler", "stage", "store", "synth", "task", "frame"]),
     ("config", &["settings"]),
-    ("scheduler", &["dag", "store", "task", "progress"]),
+    ("scheduler", &["dag", "store", "task", "progress", "timings"]),
     (
         "stage",
         &[
             "source", "record", "rows", "contract", "frame", "store", "settings", "report", "task",
-            "progress",
+            "progress", "timings",
         ],
     ),
     ("report", &["settings", "contract"]),
@@ -49,8 +49,9 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("source", &["record"]),
     ("rows", &["record"]),
     ("frame", &["contract", "rows", "record"]),
-    ("task", &["dag", "store", "progress"]),
+    ("task", &["dag", "store", "progress", "timings"]),
     ("progress", &[]),
+    ("timings", &[]),
     ("record", &[]),
     ("allocator", &[]),
     ("machine", &[]),

@@ -176,3 +176,65 @@ fn the_folder_of_an_instant_is_its_timestamp_without_punctuation() {
     assert!(folders[0].chars().all(plain), "no punctuation: {folders:?}");
     assert!(folders[0].starts_with("20201129T"), "{folders:?}");
 }
+
+/// Days whose extract gives a result of its own: the bound on old rows lies in November.
+fn days_that_differ() -> (Project, [i64; 6]) {
+    let project = project()
+        .with("validation.business_rules.min_timestamp_days_ago", json!(10))
+        .with("processing.max_reject_rate", json!(1));
+    arrive(&project, &by_day(), 1..=30);
+    (project, [25, 26, 27, 28, 29, 30])
+}
+
+/// As Airflow does it where runs overlap: a stage for all days, then the next.
+fn stage_for_all(project: &Project, days: &[i64], stage: &str) {
+    for day in days {
+        project.mp(&[stage, "--as-of", &date(*day)]).success();
+    }
+}
+
+fn count_in(project: &Project, folder: &str) -> usize {
+    let path = project.path("data/.mp").join(folder);
+    std::fs::read_dir(path).map_or(0, Iterator::count)
+}
+
+fn gold(project: &Project, day: i64) -> Vec<u8> {
+    project.read(&format!("data/{}/output/training_dataset.parquet", date(day)))
+}
+
+#[test]
+fn days_that_overlap_do_not_take_each_others_results_away() {
+    let (project, days) = days_that_differ();
+    stage_for_all(&project, &days, "extract");
+    assert_eq!(count_in(&project, "results/extract.prints"), 6, "each has its own");
+    let before = project.snapshot();
+    stage_for_all(&project, &days, "extract");
+    before.assert_same(&project.snapshot());
+    for stage in ["preprocess", "features", "quality"] {
+        stage_for_all(&project, &days, stage);
+    }
+    assert_eq!(count_in(&project, "awaited/extract.prints"), 0);
+    assert_eq!(count_in(&project, "results/extract.prints"), 3, "what was read counts as ever");
+    let (alone, _) = days_that_differ();
+    for day in [25, 28] {
+        alone.run_all_with(&["--as-of", &date(day)]);
+        assert_eq!(gold(&project, day), gold(&alone, day), "as of day {day}");
+    }
+}
+
+#[test]
+fn days_that_were_done_can_be_run_again_side_by_side() {
+    let (mut project, days) = days_that_differ();
+    for stage in ["extract", "preprocess"] {
+        stage_for_all(&project, &days, stage);
+    }
+    assert_eq!(count_in(&project, "results/extract.prints"), 3);
+    project.set("preprocess.dedupe.prints", json!("flag"));
+    for stage in ["extract", "preprocess", "features", "quality"] {
+        stage_for_all(&project, &days, stage);
+    }
+    assert_eq!(count_in(&project, "results/extract.prints"), 3);
+    let before = project.snapshot();
+    stage_for_all(&project, &days, "extract");
+    before.assert_same(&project.snapshot());
+}

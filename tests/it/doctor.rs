@@ -1,5 +1,7 @@
 //! `mp doctor`: what it finds on machines that lack something, and that it leaves no trace.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::outcome::Outcome;
@@ -82,6 +84,80 @@ fn a_folder_without_the_right_to_write_is_found() {
     assert_status(&outcome, "store", "fail");
     assert_status(&outcome, "locks", "ok");
     assert_status(&outcome, "space", "ok");
+}
+
+/// Nobody but root may write what has this mode; root does not mind, so that mp runs as somebody else.
+fn mp_as_a_user(project: &Project, args: &[&str]) -> Outcome {
+    use std::os::unix::fs::{MetadataExt, chown};
+    use std::os::unix::process::CommandExt;
+    fn give(path: &Path) {
+        chown(path, Some(65532), Some(65532)).expect("root may give");
+        if path.is_dir() {
+            let inner = std::fs::read_dir(path).expect("a folder");
+            inner.for_each(|entry| give(&entry.expect("an entry").path()));
+        }
+    }
+    let mut command = project.command(args);
+    if std::fs::metadata(project.root()).expect("a folder").uid() == 0 {
+        give(project.root());
+    }
+    let facts = std::fs::metadata(project.root()).expect("a folder");
+    let (uid, gid) = (facts.uid(), facts.gid());
+    if std::fs::metadata("/proc/self").expect("proc").uid() == 0 {
+        command.uid(uid).gid(gid);
+    }
+    Outcome::new(format!("mp {}", args.join(" ")), command.output().expect("mp starts"))
+}
+
+#[test]
+fn what_another_user_has_made_deeper_down_is_found_and_a_run_says_where_to_ask() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = Project::november();
+    project.run_all();
+    let mode = |path: &str, mode: u32| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(project.path(path), mode).expect("a mode");
+    };
+    let fine = mp_as_a_user(&project, &["doctor", "--json"]).success();
+    assert_status(&fine, "processed", "ok");
+    assert_status(&fine, "store", "ok");
+    // As they are for a user that did not make them.
+    for (path, check, theirs, ours) in [
+        ("data/processed/_manifests/extract.taps.lock", "processed", 0o444, 0o644),
+        ("data/processed/_manifests", "processed", 0o555, 0o755),
+        ("data/processed/_rejects", "processed", 0o555, 0o755),
+        ("data/output/_manifests/features.lock", "output", 0o444, 0o644),
+        ("data/.mp/keep.lock", "store", 0o444, 0o644),
+        ("data/.mp/tmp", "store", 0o555, 0o755),
+        ("data/.mp/objects", "store", 0o555, 0o755),
+        ("data/.mp/results/extract.taps", "store", 0o555, 0o755),
+    ] {
+        mode(path, theirs);
+        let outcome = mp_as_a_user(&project, &["doctor", "--json"]).fails(1);
+        let check = assert_status(&outcome, check, "fail");
+        assert!(check["found"].to_string().contains(path), "{check}");
+        assert!(check["remedy"].to_string().contains("chown -R "), "{check}");
+        mode(path, ours);
+    }
+    mode("data/processed/_manifests/extract.taps.lock", 0o444);
+    let failed = mp_as_a_user(&project, &["extract", "--source", "taps", "--force"]).fails(1);
+    failed.says(&["extract.taps.lock", "Permission denied", "hint: ", "mp doctor"]);
+}
+
+#[test]
+fn a_lock_that_is_held_is_named_with_its_holder() {
+    let project = Project::november();
+    let none = project.mp(&["doctor", "--json"]).success();
+    assert_eq!(assert_status(&none, "held locks", "ok")["found"], "none");
+    let lock = crate::locks::hold(&project, "extract.taps");
+    let outcome = project.mp(&["doctor", "--json"]).success();
+    let found = assert_status(&outcome, "held locks", "warn")["found"].to_string();
+    let words =
+        ["extract.taps: ", "locked by process 4194999 on host `otherhost` since 2026-11-23"];
+    assert!(words.iter().all(|word| found.contains(word)), "{found}");
+    drop(lock);
+    let outcome = project.mp(&["doctor", "--json"]).success();
+    assert_status(&outcome, "held locks", "ok");
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn finish(child: Child, args: &[&str]) -> Outcome {
 }
 
 /// The lock of a task, held by this test in the name of another program on another host.
-fn hold(project: &Project, task: &str) -> File {
+pub fn hold(project: &Project, task: &str) -> File {
     let folder = project.view().processed.join("_manifests");
     std::fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join(format!("{task}.lock"));

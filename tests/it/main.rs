@@ -66,6 +66,8 @@ mod repair;
 mod airflow;
 /// A run as a task of Airflow: the last line, files, levels, groups, ids, signals.
 mod airflow_task;
+/// What a job of the CI says.
+mod ci;
 /// plan, status, head, export, config, help, and JSON output.
 mod commands;
 /// Settings: precedence, unknown keys, values out of range.

@@ -84,15 +84,17 @@ def mp_as_of(dag_run, params):
     """
     given = params.get("as_of")
     key = getattr(dag_run, "partition_key", None)
-    if given and given.endswith("T00:00:00Z"):
-        # The start of a day is the end of the day before: one folder for both.
-        due = datetime.fromisoformat(given.replace("Z", "+00:00"))
-    elif given:
-        return given
-    elif key:
+    if given:
+        try:
+            # The start of a day is the end of the day before: one folder for both.
+            at_midnight = given.endswith("T00:00:00Z")
+            return str(date.fromisoformat(given[:10]) - timedelta(days=1)) if at_midnight else given
+        except (ValueError, OverflowError):
+            # No such day. mp refuses it at once and says so; an error here would be tried again.
+            return given
+    if key:
         return str(date.fromisoformat(key[:10]))
-    else:
-        due = dag_run.data_interval_end or dag_run.run_after
+    due = dag_run.data_interval_end or dag_run.run_after
     return str((due.astimezone(timezone.utc) - timedelta(days=1)).date())
 
 

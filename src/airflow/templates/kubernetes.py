@@ -14,7 +14,11 @@ POD = {
     "kind": "Pod",
     "metadata": {
         "labels": {"app.kubernetes.io/name": "mp", "app.kubernetes.io/part-of": "@name@"},
-        "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+        # A task that is moved to another node begins again.
+        "annotations": {
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            "karpenter.sh/do-not-disrupt": "true",
+        },
     },
     "spec": {
         "restartPolicy": "Never",
@@ -46,8 +50,8 @@ POD = {
                     }
                 ],
                 "resources": {
-                    "requests": {"cpu": @cpu@, "memory": @memory@},
-                    "limits": {"memory": @memory@},
+                    "requests": {"cpu": @cpu@, "memory": @memory@, "ephemeral-storage": "64Mi"},
+                    "limits": {"memory": @memory@, "ephemeral-storage": "256Mi"},
                 },
                 "volumeMounts": [
                     {"name": "project", "mountPath": @project@},
@@ -57,7 +61,7 @@ POD = {
         ],
         "volumes": [
             {"name": "project", "persistentVolumeClaim": {"claimName": @volume_claim@}},
-            {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "128Mi"}},
         ],
     },
 }

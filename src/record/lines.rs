@@ -27,6 +27,14 @@ impl<'a> Lines<'a> {
     pub fn new(bytes: &'a [u8]) -> Lines<'a> {
         Lines { rest: bytes, index: 0, offset: 0 }
     }
+
+    /// The first line without its end, and how long it is with it.
+    #[inline]
+    pub fn first(bytes: &[u8]) -> (&[u8], usize) {
+        let end = memchr::memchr(b'\n', bytes);
+        let line = &bytes[..end.unwrap_or(bytes.len())];
+        (line.strip_suffix(b"\r").unwrap_or(line), end.map_or(bytes.len(), |end| end + 1))
+    }
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -37,13 +45,11 @@ impl<'a> Iterator for Lines<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let end = memchr::memchr(b'\n', self.rest).unwrap_or(self.rest.len());
-        let (line, rest) = self.rest.split_at(end);
-        let bytes = line.strip_suffix(b"\r").unwrap_or(line);
+        let (bytes, length) = Lines::first(self.rest);
         let found = Line { bytes, index: self.index, offset: self.offset };
-        self.rest = rest.get(1..).unwrap_or_default();
+        self.rest = &self.rest[length..];
         self.index += 1;
-        self.offset = self.offset.wrapping_add(end as u32).wrapping_add(1);
+        self.offset = self.offset.wrapping_add(length as u32);
         Some(found)
     }
 }

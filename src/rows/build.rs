@@ -1,0 +1,257 @@
+//! Rows in user order to a packed block.
+//!
+//! Columns are gathered as they are packed: as integers. `block` tells the format and reads it.
+
+use super::Sizes;
+use super::block::NEW_USER;
+use super::interner::Interner;
+use super::pack::pack;
+use super::record::Record;
+use super::texts::Texts;
+
+/// Microseconds of a day and of a second. Timestamps are divided by the larger of them that
+/// divides them all, or by neither.
+const DAY_US: i64 = 86_400_000_000;
+const SECOND_US: i64 = 1_000_000;
+
+/// A block as it lies in a file, and what the index says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PackedBlock {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The hash of its first user.
+    pub first_hash: u64,
+    /// The hash of its last user.
+    pub last_hash: u64,
+    /// Its smallest timestamp in microseconds.
+    pub least_us: i64,
+    /// Its largest timestamp in microseconds.
+    pub most_us: i64,
+}
+
+/// Fills a block row by row, in user order.
+#[derive(Debug, Default)]
+pub struct BlockBuilder {
+    users: Texts,
+    flags: Vec<u64>,
+    timestamps_us: Vec<i64>,
+    value_props: Texts,
+    value_prop_of: Vec<u64>,
+    measures: Vec<u64>,
+    files: Vec<u64>,
+    row_numbers: Vec<u64>,
+    first_hash: u64,
+    last_hash: u64,
+    /// The number in this block of a value prop of the rows, if the first is `block`.
+    numbers: Vec<(u32, u32)>,
+    /// Counts blocks from 1.
+    block: u32,
+    space: Vec<u64>,
+}
+
+impl BlockBuilder {
+    /// Whether the block has so many rows, or the text of a block.
+    #[inline]
+    pub fn is_full(&self, rows: usize, sizes: &Sizes) -> bool {
+        self.flags.len() >= rows
+            || self.users.bytes() + self.value_props.bytes() >= sizes.block_text_bytes
+    }
+
+    /// Other names belong to the numbers of the value props from here on.
+    pub fn forget_names(&mut self) {
+        self.numbers.clear();
+    }
+
+    /// Adds the next row in user order, of the user with this id; `names` are those of the value
+    /// props. Names may be added between rows, and [`BlockBuilder::forget_names`] changes them.
+    #[inline]
+    pub fn push(&mut self, record: &Record, user: &[u8], names: &Interner) {
+        let users = self.users.len();
+        let is_new =
+            users == 0 || self.last_hash != record.hash || self.users.get(users - 1) != user;
+        if is_new {
+            if users == 0 {
+                self.first_hash = record.hash;
+                self.block += 1;
+            }
+            self.last_hash = record.hash;
+            self.users.push(user);
+        }
+        let new_user = if is_new { NEW_USER } else { 0 };
+        self.flags.push(u64::from(record.soft_issues | new_user));
+        self.timestamps_us.push(record.timestamp_us);
+        self.measures.push(record.measure);
+        self.files.push(record.file.into());
+        self.row_numbers.push(record.row_number);
+        let number = match self.numbers.get(record.value_prop as usize) {
+            Some(&(block, number)) if block == self.block => number,
+            _ => self.number(record.value_prop, names),
+        };
+        self.value_prop_of.push(number.into());
+    }
+
+    #[cold]
+    fn number(&mut self, value_prop: u32, names: &Interner) -> u32 {
+        if self.numbers.len() <= value_prop as usize {
+            self.numbers.resize(names.len().max(value_prop as usize + 1), (0, 0));
+        }
+        let number = self.value_props.len() as u32;
+        self.value_props.push(names.name(value_prop));
+        self.numbers[value_prop as usize] = (self.block, number);
+        number
+    }
+
+    /// Packs the rows so far, and is empty again. Without `provenance` the file, the row number
+    /// and the soft issues of a row are left out and read as zero.
+    pub fn take(&mut self, provenance: bool) -> PackedBlock {
+        let mut packed = PackedBlock::default();
+        self.take_into(&mut packed, provenance);
+        packed
+    }
+
+    /// Like [`BlockBuilder::take`], with the memory of another block.
+    pub fn take_into(&mut self, packed: &mut PackedBlock, provenance: bool) {
+        packed.rows = self.flags.len() as u64;
+        packed.first_hash = self.first_hash;
+        packed.last_hash = self.last_hash;
+        packed.least_us = self.timestamps_us.iter().copied().min().unwrap_or(0);
+        packed.most_us = self.timestamps_us.iter().copied().max().unwrap_or(0);
+        packed.bytes.clear();
+        self.pack_columns(&mut packed.bytes, provenance);
+        self.users.clear();
+        self.flags.clear();
+        self.timestamps_us.clear();
+        self.value_props.clear();
+        self.value_prop_of.clear();
+        self.measures.clear();
+        self.files.clear();
+        self.row_numbers.clear();
+    }
+
+    fn pack_columns(&mut self, out: &mut Vec<u8>, provenance: bool) {
+        let space = &mut self.space;
+        out.extend_from_slice(&(self.flags.len() as u32).to_le_bytes());
+        self.users.encode(out, space);
+        if !provenance {
+            self.flags.iter_mut().for_each(|flags| *flags &= u64::from(NEW_USER));
+            self.files.fill(0);
+            self.row_numbers.fill(0);
+        }
+        pack(out, &self.flags);
+        let times = &self.timestamps_us;
+        let unit = if times.iter().all(|time| time % DAY_US == 0) {
+            DAY_US
+        } else if times.iter().all(|time| time % SECOND_US == 0) {
+            SECOND_US
+        } else {
+            1
+        };
+        out.extend_from_slice(&(unit as u64).to_le_bytes());
+        space.clear();
+        // The sign bit is flipped, so that the order of u64 is that of i64.
+        let flip = |time: i64| time as u64 ^ (1 << 63);
+        match unit {
+            DAY_US => space.extend(times.iter().map(|time| flip(time / DAY_US))),
+            SECOND_US => space.extend(times.iter().map(|time| flip(time / SECOND_US))),
+            _ => space.extend(times.iter().map(|&time| flip(time))),
+        }
+        pack(out, space);
+        self.value_props.encode(out, space);
+        pack(out, &self.value_prop_of);
+        pack(out, &self.measures);
+        pack(out, &self.files);
+        pack(out, &self.row_numbers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::block::Block;
+    use super::super::order::hash_user;
+    use super::super::record::UserText;
+    use super::*;
+
+    prop_compose! {
+        fn a_row()(
+            user in "[a-cé]{0,3}|[a-b]{14,18}", time in any::<i64>(), unit in 0usize..3,
+            value_prop in 0u32..4, measure in any::<u64>(), file in 0u32..3,
+            row_number in any::<u64>(), soft_issues in 0u8..5,
+        ) -> (String, Record) {
+            let unit = [DAY_US, SECOND_US, 1][unit];
+            let record = Record {
+                hash: hash_user(user.as_bytes()),
+                user: UserText::default(),
+                timestamp_us: time / unit * unit,
+                measure, row_number, value_prop, file, soft_issues,
+            };
+            (user, record)
+        }
+    }
+
+    fn names() -> Interner {
+        let mut names = Interner::default();
+        for name in ["a", "", "bc", "é"] {
+            names.number(name.as_bytes());
+        }
+        names
+    }
+
+    fn packed(builder: &mut BlockBuilder, rows: &[(String, Record)]) -> PackedBlock {
+        rows.iter().for_each(|(user, record)| builder.push(record, user.as_bytes(), &names()));
+        builder.take(true)
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_is_the_same_after_packing(
+            first in prop::collection::vec(a_row(), 0..60),
+            rows in prop::collection::vec(a_row(), 0..60),
+            provenance in any::<bool>(),
+        ) {
+            let mut builder = BlockBuilder::default();
+            packed(&mut builder, &first);
+            rows.iter().for_each(|(user, record)| builder.push(record, user.as_bytes(), &names()));
+            let packed = builder.take(provenance);
+            let mut back = Block::default();
+            prop_assert!(back.decode(&packed.bytes, &mut Vec::new()));
+            prop_assert_eq!(back.len(), rows.len());
+            prop_assert_eq!(packed.rows, rows.len() as u64);
+            for (index, (user, record)) in rows.iter().enumerate() {
+                let found = back.row(index);
+                prop_assert_eq!(found.user, user.as_bytes());
+                prop_assert_eq!(found.hash, record.hash);
+                prop_assert_eq!(found.timestamp_us, record.timestamp_us);
+                let names = names();
+                prop_assert_eq!(found.value_prop, names.name(record.value_prop));
+                prop_assert_eq!(found.measure, record.measure);
+                let kept = (found.file, found.row_number, found.soft_issues);
+                let given = (record.file, record.row_number, record.soft_issues);
+                prop_assert_eq!(kept, if provenance { given } else { (0, 0, 0) });
+                prop_assert!((packed.least_us..=packed.most_us).contains(&record.timestamp_us));
+            }
+            if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+                prop_assert_eq!(packed.first_hash, first.1.hash);
+                prop_assert_eq!(packed.last_hash, last.1.hash);
+            }
+        }
+
+        #[test]
+        fn damage_never_panics(
+            rows in prop::collection::vec(a_row(), 1..9), at in any::<usize>(), byte in any::<u8>(),
+        ) {
+            let mut bytes = packed(&mut BlockBuilder::default(), &rows).bytes;
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let mut back = Block::default();
+            if back.decode(&bytes, &mut Vec::new()) {
+                (0..back.len()).for_each(|index| { back.row(index); });
+            }
+            bytes.truncate(at);
+            prop_assert!(!back.decode(&bytes, &mut Vec::new()));
+        }
+    }
+}

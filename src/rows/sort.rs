@@ -1,0 +1,173 @@
+//! Records in user order.
+//!
+//! A key is the leading bits of a hash above the place of its record. Hashes are spread evenly:
+//! one scatter of the keys by their leading bits leaves small buckets, each within the first
+//! cache. Equal hashes, however many, are in order already and cost one look. Then the few rows
+//! of a user are put in order among themselves.
+
+use std::cmp::Ordering;
+
+use super::record::Record;
+
+/// Keys that a bucket should have.
+const BUCKET_KEYS: usize = 256;
+/// More buckets than this make a scatter slower than the sorting that it saves.
+const MOST_BUCKETS_LOG2: u32 = 12;
+/// Records fetched at a time: enough to wait for many at once, few enough for the first cache.
+const FETCHED: usize = 256;
+
+/// Sorts records; its working space can be used again.
+#[derive(Debug, Default)]
+pub struct Sorter {
+    keys: Vec<u64>,
+    scratch: Vec<u64>,
+    ends: Vec<u32>,
+    fetched: Vec<Record>,
+}
+
+impl Sorter {
+    /// Gives records to `each` in user order, with their user ids. `long` has the ids too long
+    /// for a record, `ranks` says how the value props follow one another.
+    ///
+    /// Less than 4 Gi records. They stay where they are: those far apart are fetched some hundred
+    /// at a time, side by side, before any is looked at.
+    pub fn each_in_order<E>(
+        &mut self,
+        records: &[Record],
+        long: &[u8],
+        ranks: &[u32],
+        mut each: impl FnMut(&Record, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let place_bits = self.make_keys(records);
+        self.sort_keys();
+        let place = |key: u64| (key & ((1 << place_bits) - 1)) as usize;
+        let same = |a: u64, b: u64| (a ^ b) >> place_bits == 0;
+        let order = |a: &Record, b: &Record| user_order(a, b, long, ranks);
+        let fetched = &mut self.fetched;
+        let mut rest = &self.keys[..];
+        while !rest.is_empty() {
+            let mut end = FETCHED.min(rest.len());
+            // A user stays in one piece.
+            while end < rest.len() && same(rest[end], rest[end - 1]) {
+                end += 1;
+            }
+            let (now, after) = rest.split_at(end);
+            rest = after;
+            fetched.clear();
+            fetched.extend(now.iter().map(|&key| records[place(key)]));
+            let (mut rows, mut keys) = (&mut fetched[..], now);
+            while let Some(&first) = keys.first() {
+                let length = keys.iter().take_while(|&&key| same(key, first)).count();
+                let (group, after) = rows.split_at_mut(length);
+                (rows, keys) = (after, &keys[length..]);
+                if length > 1 && !group.is_sorted_by(|a, b| order(a, b) != Ordering::Greater) {
+                    group.sort_unstable_by(order);
+                }
+                group.iter().try_for_each(|record| each(record, record.user.get(long)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the key of each record; its lower bits, as many as are returned, are the place.
+    fn make_keys(&mut self, records: &[Record]) -> u32 {
+        let place_bits = records.len().checked_ilog2().unwrap_or(0) + 1;
+        let hashes = || records.iter().map(|record| record.hash);
+        let (least, most) =
+            hashes().fold((u64::MAX, 0), |(least, most), hash| (least.min(hash), most.max(hash)));
+        // Hashes of a range have bits in common, which need no room in the key.
+        let common = most.saturating_sub(least).leading_zeros().min(63);
+        let leading = |hash: u64| (hash.wrapping_sub(least) << common) >> place_bits << place_bits;
+        self.keys.clear();
+        self.keys.extend(hashes().zip(0..).map(|(hash, place): (u64, u64)| leading(hash) | place));
+        place_bits
+    }
+
+    fn sort_keys(&mut self) {
+        let Sorter { keys, scratch, ends, .. } = self;
+        let bits = (keys.len() / BUCKET_KEYS).checked_ilog2().unwrap_or(0).min(MOST_BUCKETS_LOG2);
+        if bits < 2 {
+            keys.sort_unstable();
+            return;
+        }
+        let bucket_of = |key: u64| (key >> (64 - bits)) as usize;
+        ends.clear();
+        ends.resize(1 << bits, 0);
+        for &key in &*keys {
+            ends[bucket_of(key)] += 1;
+        }
+        let mut start = 0;
+        for end in &mut *ends {
+            start += std::mem::replace(end, start);
+        }
+        scratch.clear();
+        scratch.resize(keys.len(), 0);
+        for &key in &*keys {
+            let place = &mut ends[bucket_of(key)];
+            scratch[*place as usize] = key;
+            *place += 1;
+        }
+        std::mem::swap(keys, scratch);
+        let (mut rest, mut start) = (&mut keys[..], 0);
+        for &end in &*ends {
+            let (bucket, after) = rest.split_at_mut((end - start) as usize);
+            bucket.sort_unstable();
+            (rest, start) = (after, end);
+        }
+    }
+}
+
+/// The user order of two records.
+#[inline]
+fn user_order(a: &Record, b: &Record, long: &[u8], ranks: &[u32]) -> Ordering {
+    let same = a.user == b.user && a.user.is_inline();
+    let user = || a.user.get(long).cmp(b.user.get(long));
+    let user = if same { Ordering::Equal } else { a.hash.cmp(&b.hash).then_with(user) };
+    let rank = |record: &Record| ranks[record.value_prop as usize];
+    user.then_with(|| a.timestamp_us.cmp(&b.timestamp_us))
+        .then_with(|| rank(a).cmp(&rank(b)))
+        .then_with(|| a.measure.cmp(&b.measure))
+        .then_with(|| a.file.cmp(&b.file))
+        .then_with(|| a.row_number.cmp(&b.row_number))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::record::UserText;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_records_are_sorted(
+            rows in prop::collection::vec((any::<u64>(), "[ab]{0,2}|[ab]{15,17}", 0..3_u64), 0..3000),
+            shift in 0..64_u32, few in any::<bool>(),
+        ) {
+            let mut long = Vec::new();
+            let record = |(row, (hash, user, measure)): (usize, &(u64, String, u64))| Record {
+                hash: if few { hash % 3 } else { hash >> shift },
+                user: UserText::new(user.as_bytes(), &mut long),
+                timestamp_us: 0,
+                measure: *measure,
+                row_number: row as u64,
+                value_prop: 0,
+                file: 0,
+                soft_issues: 0,
+            };
+            let records: Vec<Record> = rows.iter().enumerate().map(record).collect();
+            let key = |record: &Record, user: &[u8]| {
+                (record.hash, user.to_vec(), record.measure, record.row_number)
+            };
+            let keys = records.iter().map(|record| key(record, record.user.get(&long)));
+            let mut wanted: Vec<_> = keys.collect();
+            wanted.sort();
+            let mut found = Vec::new();
+            Sorter::default().each_in_order(&records, &long, &[0], |record, user| {
+                found.push(key(record, user));
+                Ok::<(), ()>(())
+            }).unwrap();
+            prop_assert_eq!(found, wanted);
+        }
+    }
+}
