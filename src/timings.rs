@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +26,12 @@ pub enum Phase {
     Encode,
     /// Artifacts: hashed and written.
     Write,
+    /// Gold: read back and held against its contract.
+    Check,
 }
 
 impl Phase {
-    const ALL: [Phase; 8] = [
+    const ALL: [Phase; 9] = [
         Phase::Read,
         Phase::Hash,
         Phase::Parse,
@@ -38,6 +40,7 @@ impl Phase {
         Phase::Sweep,
         Phase::Encode,
         Phase::Write,
+        Phase::Check,
     ];
 
     /// Its name in tables and JSON.
@@ -51,6 +54,7 @@ impl Phase {
             Phase::Sweep => "sweep",
             Phase::Encode => "encode",
             Phase::Write => "write",
+            Phase::Check => "check",
         }
     }
 }
@@ -71,17 +75,17 @@ impl Timings {
 
     /// Counts work that began then and has just ended.
     pub fn add(&self, phase: Phase, began: Instant) {
-        self.add_nanos(phase, began.elapsed().as_nanos() as u64);
+        self.add_time(phase, began.elapsed());
     }
 
     /// Counts work that took so long.
-    pub fn add_nanos(&self, phase: Phase, nanos: u64) {
-        self.0[phase as usize].fetch_add(nanos, Ordering::Relaxed);
+    pub fn add_time(&self, phase: Phase, took: Duration) {
+        self.0[phase as usize].fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// Seconds of each kind that there was any of, to the millisecond.
     pub fn seconds(&self) -> BTreeMap<String, f64> {
-        let nanos = |phase: Phase| self.0[phase as usize].load(Ordering::Relaxed) as i64;
+        let nanos = |phase: Phase| self.0[phase as usize].load(Ordering::Relaxed);
         let millis = |phase| (nanos(phase) as f64 / 1e6).round();
         let phases = Phase::ALL.into_iter().filter(|&phase| millis(phase) > 0.0);
         phases.map(|phase| (phase.name().to_owned(), millis(phase) / 1e3)).collect()
@@ -96,8 +100,8 @@ mod tests {
     fn each_kind_of_work_has_its_own_sum() {
         let timings = Timings::default();
         assert_eq!(timings.time(Phase::Parse, || 7), 7);
-        timings.add_nanos(Phase::Sort, 2_600_000);
-        timings.add_nanos(Phase::Write, 4_000_000);
+        timings.add_time(Phase::Sort, Duration::from_micros(2_600));
+        timings.add_time(Phase::Write, Duration::from_micros(4_000));
         let seconds = timings.seconds();
         assert_eq!((seconds["sort"], seconds["write"]), (0.003, 0.004));
         assert!(Phase::ALL.iter().enumerate().all(|(index, phase)| *phase as usize == index));

@@ -16,5 +16,5 @@ mod tests;
 pub use crate::record::Lines;
 pub use discover::{RawFile, check_pattern, discover};
 pub use error::SourceError;
-pub use open::{HashingReader, open};
+pub use open::{FileRead, HashingReader, open};
 pub use slab::{Slab, SlabReader};

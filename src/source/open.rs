@@ -6,6 +6,7 @@
 
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fs_err::File;
 use sha2::{Digest, Sha256};
@@ -22,6 +23,17 @@ pub struct HashingReader {
     stream: Stream,
 }
 
+/// A file that was read to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct FileRead {
+    /// Of its own bytes, compressed or not.
+    pub sha256: [u8; 32],
+    /// How many there are.
+    pub bytes: u64,
+    /// How long hashing them took.
+    pub hashing: Duration,
+}
+
 enum Stream {
     Plain(Hashed),
     Gzip(Box<Members<BufReader<Hashed>>>),
@@ -33,6 +45,8 @@ struct Hashed {
     file: File,
     hasher: Sha256,
     bytes: u64,
+    /// How long hashing took so far.
+    hashing: Duration,
 }
 
 /// Opens a raw file; `.gz` (all members) and `.zst` (all frames) are decompressed.
@@ -42,7 +56,7 @@ struct Hashed {
 pub fn open(path: &Path, memory_bytes: u64) -> Result<HashingReader, SourceError> {
     let unreadable = |error: io::Error| SourceError::unreadable(path, &error);
     let file = File::open(path).map_err(unreadable)?;
-    let hashed = Hashed { file, hasher: Sha256::new(), bytes: 0 };
+    let hashed = Hashed { file, hasher: Sha256::new(), bytes: 0, hashing: Duration::ZERO };
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     let stream = match suffix {
         Some("gz") => Stream::Gzip(Box::new(Members::new(buffered(hashed)).map_err(unreadable)?)),
@@ -65,8 +79,8 @@ fn window_log(memory_bytes: u64) -> u32 {
 }
 
 impl HashingReader {
-    /// The sha256 and the size of the file itself; reads what is left of it.
-    pub fn finish(self) -> Result<([u8; 32], u64), SourceError> {
+    /// What there is to say of the file itself; reads what is left of it.
+    pub fn finish(self) -> Result<FileRead, SourceError> {
         let mut hashed = match self.stream {
             Stream::Plain(hashed) => hashed,
             Stream::Gzip(members) => {
@@ -78,7 +92,8 @@ impl HashingReader {
         };
         io::copy(&mut hashed, &mut io::sink())
             .map_err(|error| SourceError::unreadable(&self.path, &error))?;
-        Ok((hashed.hasher.finalize().into(), hashed.bytes))
+        let Hashed { hasher, bytes, hashing, .. } = hashed;
+        Ok(FileRead { sha256: hasher.finalize().into(), bytes, hashing })
     }
 
     fn error(&self, error: &io::Error) -> io::Error {
@@ -108,7 +123,9 @@ impl Read for HashingReader {
 impl Read for Hashed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(buffer)?;
+        let began = Instant::now();
         self.hasher.update(&buffer[..count]);
+        self.hashing += began.elapsed();
         self.bytes += count as u64;
         Ok(count)
     }
@@ -141,7 +158,7 @@ mod tests {
         let mut reader = open(&path, 128 << 20).map_err(|error| error.to_string())?;
         let mut text = Vec::new();
         reader.read_to_end(&mut text).map_err(|error| error.to_string())?;
-        let (sha256, bytes) = reader.finish().map_err(|error| error.to_string())?;
+        let FileRead { sha256, bytes, .. } = reader.finish().map_err(|error| error.to_string())?;
         Ok((text, sha256, bytes))
     }
 
@@ -244,7 +261,7 @@ mod tests {
             fs_err::write(&path, &raw).unwrap();
             let mut reader = open(&path, 0).unwrap();
             reader.read_exact(&mut [0; 10]).unwrap();
-            let (sha256, bytes) = reader.finish().unwrap();
+            let FileRead { sha256, bytes, .. } = reader.finish().unwrap();
             assert_eq!(
                 (sha256[..].to_vec(), bytes),
                 (Sha256::digest(&raw).to_vec(), raw.len() as u64)

@@ -3,6 +3,8 @@
 //! Each range of users is made into row groups by itself, then they are written in order. What a
 //! row of Gold holds is `gold_rows`'.
 
+use std::time::Instant;
+
 use serde_json::{Map, Value, json};
 
 use super::gold_rows::{Sink, Target, gold_rows};
@@ -20,6 +22,7 @@ use crate::rows::{Emitter, HashRange, RowsFile, Sizes, in_order};
 use crate::settings::{FeaturesSettings, Resources};
 use crate::store::{Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Store};
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
+use crate::timings::{Phase, Timings};
 
 /// Raised when the same input should give another result.
 const VERSION: u32 = 2;
@@ -81,6 +84,9 @@ struct Piece {
 struct Groups<'g> {
     spec: &'g TableSpec,
     emitter: &'g Emitter<Piece, TaskError>,
+    timings: &'g Timings,
+    /// Since when events are counted.
+    began: Instant,
     frame: GoldFrame,
     rows: u64,
     clicked: u64,
@@ -102,12 +108,18 @@ impl<E: Into<TaskError>> From<E> for Stop {
 impl Groups<'_> {
     /// Hands over the rows so far, or that there are none.
     fn emit(&mut self) -> Result<(), Stop> {
+        self.timings.add(Phase::Sweep, self.began);
         let group = match self.frame.is_empty() {
             true => None,
-            false => Some(self.spec.encode(&self.frame.take())?),
+            false => {
+                let group = self.frame.take();
+                Some(self.timings.time(Phase::Encode, || self.spec.encode(&group))?)
+            }
         };
         let (rows, clicked) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.clicked));
-        self.emitter.emit(Piece { group, rows, clicked }).map_err(|_| Stop::Abandoned)
+        let emitted = self.emitter.emit(Piece { group, rows, clicked });
+        self.began = Instant::now();
+        emitted.map_err(|_| Stop::Abandoned)
     }
 }
 
@@ -168,13 +180,14 @@ impl Features<'_> {
         in_order(
             &parts,
             share.threads,
-            |part, emitter| sweep_part(*part, &files, target, &spec, emitter),
+            |part, emitter| sweep_part(*part, &files, target, &spec, context.timings, emitter),
             |piece: Piece| {
                 context.check_cancelled()?;
                 clicked += piece.clicked;
                 rows += piece.rows;
                 context.progress.advance(rows, None, Unit::Rows);
-                piece.group.map_or(Ok(()), |group| table.append(group))
+                let Some(group) = piece.group else { return Ok(()) };
+                context.timings.time(Phase::Write, || table.append(group))
             },
         )?;
         let written = table.finish()?;
@@ -207,11 +220,13 @@ fn sweep_part(
     files: &[RowsFile; 3],
     target: Target,
     spec: &TableSpec,
+    timings: &Timings,
     emitter: &Emitter<Piece, TaskError>,
 ) -> Result<(), TaskError> {
+    let began = Instant::now();
     let sweep = Sweep::new(files, range)?;
     let frame = GoldFrame::default();
-    let mut groups = Groups { spec, emitter, frame, rows: 0, clicked: 0 };
+    let mut groups = Groups { spec, emitter, timings, began, frame, rows: 0, clicked: 0 };
     match gold_rows(sweep, target, &mut groups).and_then(|()| groups.emit()) {
         Err(Stop::Failed(error)) => Err(error),
         Ok(()) | Err(Stop::Abandoned) => Ok(()),

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 use super::memory::Share;
 use super::parse::{ParseResult, Parsed, Work, parse_slabs};
@@ -18,7 +19,7 @@ use crate::contract::{Contract, Failure};
 use crate::exit_code::ExitCode;
 use crate::record::{CsvColumns, Rules, Source};
 use crate::rows::{Chunk, Pool, RowsError, RowsWriter, RunBuffer, Sizes, SortSpace};
-use crate::source::{HashingReader, Lines, RawFile, Slab, SlabReader, open};
+use crate::source::{FileRead, HashingReader, Lines, RawFile, Slab, SlabReader, open};
 use crate::store::{Digest, Staged};
 use crate::task::TaskError;
 use crate::timings::{Phase, Timings};
@@ -98,7 +99,8 @@ pub(super) fn ingest(
         let (sizes, spare) = (job.sizes, &spare);
         let sorter =
             scope.spawn(move || sort_runs(rows, &runs, &empty_sender, spare, sizes, job.timings));
-        let reading = scope.spawn(move || read_slabs(slabs, first, &work_sender, &buffers));
+        let reading =
+            scope.spawn(move || read_slabs(slabs, first, &work_sender, &buffers, job.timings));
 
         let mut collector = Collector::new(job, rejects, lines, blanks, runs_sender, empty);
         let collected = collector.collect(&results, &buffer_sender);
@@ -189,20 +191,28 @@ fn read_slabs(
     first: Option<Work>,
     work: &SyncSender<Work>,
     buffers: &Receiver<Vec<u8>>,
+    timings: &Timings,
 ) -> Result<(Digest, u64), ReadError> {
     let mut sequence = 0;
+    let mut reading = Duration::ZERO;
     if let Some(first) = first {
         work.send(first).map_err(|_| ReadError::Abandoned)?;
         sequence += 1;
     }
     loop {
         let buffer = buffers.recv().map_err(|_| ReadError::Abandoned)?;
-        let Some(slab) = next_slab(&mut slabs, buffer)? else { break };
+        let began = Instant::now();
+        let slab = next_slab(&mut slabs, buffer)?;
+        reading += began.elapsed();
+        let Some(slab) = slab else { break };
         let sent = work.send(Work { sequence, slab, skip_lines: 0 });
         sent.map_err(|_| ReadError::Abandoned)?;
         sequence += 1;
     }
-    let (sha256, bytes) = slabs.into_reader().finish().map_err(TaskError::from)?;
+    let FileRead { sha256, bytes, hashing } =
+        slabs.into_reader().finish().map_err(TaskError::from)?;
+    timings.add_time(Phase::Hash, hashing);
+    timings.add_time(Phase::Read, reading.saturating_sub(hashing));
     Ok((Digest::from(sha256), bytes))
 }
 

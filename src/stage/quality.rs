@@ -5,6 +5,7 @@
 //! like any other. How a count is judged is `report`'s.
 
 use std::io::Write;
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
@@ -25,6 +26,7 @@ use crate::rows::{Emitter, Sizes, in_order, split_by_hash};
 use crate::settings::{QualitySettings, Resources};
 use crate::store::{Digest, Ingredients, InputFact, Manifest, NewOutput, Place};
 use crate::task::{Product, TaskContext, TaskError, Upstream};
+use crate::timings::Phase;
 
 /// Raised when the same input should give another result.
 const VERSION: u32 = 1;
@@ -203,7 +205,9 @@ impl Quality<'_> {
             threads,
             |part, emitter: &Emitter<Tally, TaskError>| {
                 // If nobody takes it, somebody else failed.
-                let _ = emitter.emit(Tally::of(&files, *part, &limits)?);
+                let found =
+                    context.timings.time(Phase::Sweep, || Tally::of(&files, *part, &limits));
+                let _ = emitter.emit(found?);
                 Ok(())
             },
             |part| {
@@ -246,8 +250,10 @@ impl Quality<'_> {
             &table.row_groups(),
             threads,
             |&(start, length), emitter: &Emitter<(usize, GoldTally), TaskError>| {
+                let began = Instant::now();
                 let frame = table.frame(start, length)?;
                 let found = GoldTally::of(&frame, &contract)?;
+                context.timings.add(Phase::Check, began);
                 // If nobody takes it, somebody else failed.
                 let _ = emitter.emit((frame.height(), found));
                 Ok(())
