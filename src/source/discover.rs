@@ -2,7 +2,7 @@
 //!
 //! Keeps to the raw folder, unless told otherwise. Does not open a file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,7 @@ pub fn discover(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(SourceError::unreadable(raw, &error)),
     };
+    let mut folders = Folders::default();
     // By name: where to open it, and where it really is.
     let mut files = BTreeMap::new();
     for (text, pattern) in &patterns {
@@ -55,8 +56,8 @@ pub fn discover(
                 }
                 return Ok(());
             }
-            let real = fs_err::canonicalize(&path)
-                .map_err(|error| SourceError::unreadable(&path, &error))?;
+            let real =
+                folders.real(&path).map_err(|error| SourceError::unreadable(&path, &error))?;
             let below = root.as_ref().and_then(|root| real.strip_prefix(root).ok());
             if below.is_none() && !allow_outside {
                 let (pattern, folder) = ((*text).clone(), raw.to_owned());
@@ -87,6 +88,31 @@ pub fn discover(
     let mut seen = BTreeSet::new();
     let once = files.into_iter().filter(|(_, (_, real))| seen.insert(real.clone()));
     Ok(once.map(|(name, (path, _))| RawFile { name, path }).collect())
+}
+
+/// Folders whose links were followed: there may be thousands of files in one.
+#[derive(Default)]
+struct Folders(HashMap<PathBuf, PathBuf>);
+
+impl Folders {
+    /// The path of a file without links.
+    fn real(&mut self, path: &Path) -> io::Result<PathBuf> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return fs_err::canonicalize(path);
+        };
+        if fs_err::symlink_metadata(path)?.is_symlink() {
+            return fs_err::canonicalize(path);
+        }
+        if let Some(real) = self.0.get(folder) {
+            return Ok(real.join(name));
+        }
+        // The parent of a mere name is the folder at hand.
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let real = fs_err::canonicalize(here)?;
+        let file = real.join(name);
+        self.0.insert(folder.to_owned(), real);
+        Ok(file)
+    }
 }
 
 fn utf8(path: &Path) -> Result<String, SourceError> {

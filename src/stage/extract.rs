@@ -4,7 +4,7 @@
 //! in whatever run. as_of matters only through the oldest timestamp allowed, and only where a row
 //! is older than it. Knows files and their facts; rows are `ingest`'s.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -90,11 +90,13 @@ impl Extract<'_> {
         store: &Store,
     ) -> Result<Ingredients, TaskError> {
         let known = files_of(previous).unwrap_or_default();
+        let known: BTreeMap<&str, &FileResult> =
+            known.iter().map(|file| (&*file.name, file)).collect();
         let mut ingredients = self.settings_only();
         let mut unchanged = true;
         for file in self.discover()? {
             let bytes = FileStamp::of(&file.path).map_err(|error| unreadable(&file, &error))?.bytes;
-            let was = known.iter().find(|known| known.name == file.name);
+            let was = known.get(&*file.name);
             // A file of another length is another file: no need to hash it before it is read.
             let sha256 = match was {
                 Some(was) if was.bytes == bytes => {

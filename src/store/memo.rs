@@ -6,7 +6,7 @@
 //! behind it. That moment is by the file system's clock: taken by ours, and moved by the difference
 //! that the memo's own file shows when it is saved. The memo may be lost or deleted at any time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,21 @@ struct State {
     /// Learnt since the memo was loaded.
     fresh: BTreeMap<String, Entry>,
     fresh_bytes: u64,
+    /// Folders without links: there may be thousands of files in one.
+    folders: HashMap<PathBuf, PathBuf>,
+}
+
+impl State {
+    /// The path with no link on the way to it; paths that are no text are never remembered. A
+    /// file with several names is several files: more work, and no harm.
+    fn key(&mut self, path: &Path) -> Option<String> {
+        let (folder, name) = (path.parent()?, path.file_name()?);
+        if !self.folders.contains_key(folder) {
+            let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            self.folders.insert(folder.to_owned(), fs_err::canonicalize(here).ok()?);
+        }
+        self.folders.get(folder)?.join(name).to_str().map(str::to_owned)
+    }
 }
 
 /// File facts, shared by all threads of a run.
@@ -137,20 +152,20 @@ impl Memo {
 
     /// The digest of a file if it need not be hashed.
     fn known(&self, path: &Path, stamp: &FileStamp) -> Option<Digest> {
-        let key = key(path)?;
-        let state = self.state();
+        let mut state = self.state();
+        let key = state.key(path)?;
         let entry = state.fresh.get(&key).or_else(|| state.known.get(&key))?;
         (entry.is_of(stamp) && entry.is_settled()).then_some(entry.sha256)
     }
 
     /// A file was hashed elsewhere; the stamp was taken before its first byte was read.
     pub fn remember(&self, path: &Path, stamp: &FileStamp, sha256: Digest) {
-        let Some(key) = key(path) else { return };
+        let mut state = self.state();
+        let Some(key) = state.key(path) else { return };
         let &FileStamp { bytes, mtime_ns, inode, seen_ns: hashed_at_ns } = stamp;
         let entry = Entry { bytes, mtime_ns, inode, sha256, hashed_at_ns };
         // One that can never be trusted would only take room.
         if entry.is_settled() {
-            let mut state = self.state();
             state.fresh.insert(key, entry);
             state.fresh_bytes = state.fresh_bytes.saturating_add(bytes);
         }
@@ -188,11 +203,6 @@ impl Memo {
         state.fresh_bytes = 0;
         Ok(())
     }
-}
-
-/// The path without links; paths that are no text are never remembered.
-fn key(path: &Path) -> Option<String> {
-    fs_err::canonicalize(path).ok()?.to_str().map(str::to_owned)
 }
 
 #[cfg(test)]

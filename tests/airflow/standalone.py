@@ -126,7 +126,8 @@ class Standalone:
         data = None if body is None else json.dumps(body).encode()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, data=data, timeout=60) as answer:
+            # Longer than a writer waits for its turn at the database.
+            with opener.open(request, data=data, timeout=PATIENCE) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code >= 500 and path.endswith("/health"):

@@ -325,8 +325,8 @@ def test_runs_at_the_same_time_in_one_project_folder_are_correct_too(
     days = {f"2020-11-{day}": f"backfill__2020-11-{day + 1}T02:00:00+00:00" for day in (26, 27)}
     done = artifacts(project / "data", "2020-11-28")
     command = "--from-date 2020-11-27 --to-date 2020-11-29T23:59 --reprocess-behavior completed"
-    airflow.backfill(DAG, f"backfill create --dag-id {DAG} {command}".split())
     by_hand = airflow.trigger(DAG, as_of="2020-11-27")
+    airflow.backfill(DAG, f"backfill create --dag-id {DAG} {command}".split())
     found = {run.run_id: run for run in airflow.runs(DAG, "backfill")}
     again = backfilled["2020-11-28"]
     for run in (by_hand, again, *(found[run_id] for run_id in days.values())):
