@@ -3,7 +3,7 @@
 //! Columns are gathered as they are packed: as integers. `block` tells the format and reads it.
 
 use super::Sizes;
-use super::block::NEW_USER;
+use super::block::{NEW_USER, packed_time};
 use super::interner::Interner;
 use super::pack::pack;
 use super::record::Record;
@@ -150,12 +150,10 @@ impl BlockBuilder {
         };
         out.extend_from_slice(&(unit as u64).to_le_bytes());
         space.clear();
-        // The sign bit is flipped, so that the order of u64 is that of i64.
-        let flip = |time: i64| time as u64 ^ (1 << 63);
         match unit {
-            DAY_US => space.extend(times.iter().map(|time| flip(time / DAY_US))),
-            SECOND_US => space.extend(times.iter().map(|time| flip(time / SECOND_US))),
-            _ => space.extend(times.iter().map(|&time| flip(time))),
+            DAY_US => space.extend(times.iter().map(|time| packed_time(time / DAY_US))),
+            SECOND_US => space.extend(times.iter().map(|time| packed_time(time / SECOND_US))),
+            _ => space.extend(times.iter().map(|&time| packed_time(time))),
         }
         pack(out, space);
         self.value_props.encode(out, space);
@@ -170,9 +168,9 @@ impl BlockBuilder {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::block::Block;
     use super::super::order::hash_user;
     use super::super::record::UserText;
+    use super::super::unpack::{Unpacked, Unpacker};
     use super::*;
 
     prop_compose! {
@@ -216,17 +214,17 @@ mod tests {
             packed(&mut builder, &first);
             rows.iter().for_each(|(user, record)| builder.push(record, user.as_bytes(), &names()));
             let packed = builder.take(provenance);
-            let mut back = Block::default();
-            prop_assert!(back.decode(&packed.bytes, &mut Vec::new()));
-            prop_assert_eq!(back.len(), rows.len());
+            let mut back = Unpacked::default();
+            let unpacked = Unpacker::default().unpack(&packed.bytes, None, &mut back);
+            prop_assert_eq!(unpacked, Some(rows.len() as u64));
             prop_assert_eq!(packed.rows, rows.len() as u64);
-            for (index, (user, record)) in rows.iter().enumerate() {
-                let found = back.row(index);
-                prop_assert_eq!(found.user, user.as_bytes());
+            for ((user, record), found) in rows.iter().zip(&back.records) {
+                prop_assert_eq!(found.user.get(&back.long), user.as_bytes());
                 prop_assert_eq!(found.hash, record.hash);
                 prop_assert_eq!(found.timestamp_us, record.timestamp_us);
+                let name = back.value_props.name(found.value_prop);
                 let names = names();
-                prop_assert_eq!(found.value_prop, names.name(record.value_prop));
+                prop_assert_eq!(name, names.name(record.value_prop));
                 prop_assert_eq!(found.measure, record.measure);
                 let kept = (found.file, found.row_number, found.soft_issues);
                 let given = (record.file, record.row_number, record.soft_issues);
@@ -246,12 +244,16 @@ mod tests {
             let mut bytes = packed(&mut BlockBuilder::default(), &rows).bytes;
             let at = at % bytes.len();
             bytes[at] = byte;
-            let mut back = Block::default();
-            if back.decode(&bytes, &mut Vec::new()) {
-                (0..back.len()).for_each(|index| { back.row(index); });
+            let mut back = Unpacked::default();
+            if Unpacker::default().unpack(&bytes, None, &mut back).is_some() {
+                for record in &back.records {
+                    record.user.get(&back.long);
+                    back.value_props.name(record.value_prop);
+                }
             }
             bytes.truncate(at);
-            prop_assert!(!back.decode(&bytes, &mut Vec::new()));
+            let cut = Unpacker::default().unpack(&bytes, None, &mut Unpacked::default());
+            prop_assert_eq!(cut, None);
         }
     }
 }

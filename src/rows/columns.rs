@@ -4,10 +4,10 @@
 //! within the block; files, row numbers and soft issues are passed over. Knows nothing of its
 //! neighbours.
 
-use super::block::{NEW_USER, codes};
+use super::block::{MAX_ROWS, NEW_USER};
 use super::order::hash_user;
 use super::pack::{Input, Short, unpack};
-use super::texts::{MAX_TEXTS, Texts};
+use super::texts::Texts;
 
 /// A block as columns, its rows in runs of one user each.
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl Columns {
     ) -> Result<(), Short> {
         let input = &mut Input::new(bytes);
         let rows = input.u32()? as usize;
-        if rows as u64 != wanted || rows > MAX_TEXTS {
+        if rows as u64 != wanted || rows > MAX_ROWS {
             return Err(Short);
         }
         self.users.decode(input, numbers)?;
@@ -134,4 +134,20 @@ impl Columns {
         }
         if self.ends.len() == self.users.len() { Ok(()) } else { Err(Short) }
     }
+}
+
+/// Reads a column of codes that must lie below `limit`.
+fn codes(
+    input: &mut Input<'_>,
+    rows: usize,
+    limit: usize,
+    numbers: &mut Vec<u64>,
+    out: &mut Vec<u32>,
+) -> Result<(), Short> {
+    unpack(input, rows, numbers)?;
+    if numbers.iter().any(|&code| code >= limit as u64) {
+        return Err(Short);
+    }
+    out.extend(numbers.iter().map(|&code| code as u32));
+    Ok(())
 }

@@ -12,7 +12,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::block::Block;
 use super::build::PackedBlock;
 use super::pack::Input;
 use super::{HashRange, RowsError};
@@ -162,11 +161,6 @@ impl RowsFile {
         self.runs.len()
     }
 
-    /// Rows and first hash of every block, in file order.
-    pub fn block_weights(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.runs.iter().flatten().map(|block| (block.first_hash, block.rows))
-    }
-
     /// The blocks of a run that may hold rows of the range.
     pub(super) fn blocks_in(&self, run: usize, range: &HashRange) -> &[BlockEntry] {
         let blocks = &self.runs[run];
@@ -197,24 +191,6 @@ impl RowsFile {
     /// What to say of a file that holds something else than it should.
     pub(super) fn damaged(&self, what: &'static str) -> RowsError {
         RowsError::Damaged { path: self.path.display().to_string(), what }
-    }
-
-    /// Reads a block into `block`; the other two are working space.
-    pub(super) fn read_block(
-        &self,
-        entry: &BlockEntry,
-        block: &mut Block,
-        bytes: &mut Vec<u8>,
-        numbers: &mut Vec<u64>,
-    ) -> Result<(), RowsError> {
-        bytes.resize(entry.length as usize, 0);
-        let file = fs_err::File::open(&self.path)?.into_parts().0;
-        file.read_exact_at(bytes, entry.offset)?;
-        if block.decode(bytes, numbers) && block.len() as u64 == entry.rows {
-            Ok(())
-        } else {
-            Err(self.damaged("bad block"))
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::interner::Interner;
 use super::merge::Merge;
 use super::record::{Record, UserText};
 use super::sort::Sorter;
-use super::unpack::Unpacker;
+use super::unpack::{Unpacked, Unpacker};
 use super::{HashRange, RowsError, RowsFile};
 
 /// A rows file, and the number that its rows take if they do not carry one.
@@ -53,10 +53,7 @@ struct Need {
 pub struct Gatherer {
     bytes: Vec<u8>,
     unpacker: Unpacker,
-    records: Vec<Record>,
-    /// User ids too long for their record.
-    long: Vec<u8>,
-    value_props: Interner,
+    rows: Unpacked,
     sorter: Sorter,
 }
 
@@ -93,7 +90,7 @@ impl Gatherer {
         most_bytes: u64,
         mut each: impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.value_props.clear();
+        self.rows.clear();
         self.gather(runs, range, most_bytes, &mut each)
     }
 
@@ -123,9 +120,9 @@ impl Gatherer {
 
     /// Unpacks all rows of the range.
     fn load(&mut self, runs: &[Run<'_>], range: &HashRange, rows: u64) -> Result<(), RowsError> {
-        self.records.clear();
-        self.records.reserve_exact(rows as usize);
-        self.long.clear();
+        self.rows.records.clear();
+        self.rows.records.reserve_exact(rows as usize);
+        self.rows.long.clear();
         for run in runs {
             let blocks = run.blocks_in(range);
             run.file.read_blocks(blocks, &mut self.bytes)?;
@@ -133,10 +130,8 @@ impl Gatherer {
             for block in blocks {
                 let bytes = &self.bytes[at..at + block.length as usize];
                 at += bytes.len();
-                let start = self.records.len();
-                let (records, long) = (&mut self.records, &mut self.long);
-                let into = (records, long, &mut self.value_props);
-                let unpacked = self.unpacker.unpack(bytes, run.number, into);
+                let start = self.rows.records.len();
+                let unpacked = self.unpacker.unpack(bytes, run.number, &mut self.rows);
                 if unpacked != Some(block.rows) {
                     return Err(run.file.damaged("bad block"));
                 }
@@ -150,14 +145,14 @@ impl Gatherer {
     /// can have any.
     fn cut(&mut self, start: usize, block: &BlockEntry, range: &HashRange) {
         if !range.is_before_end(block.last_hash) {
-            let rows = &self.records[start..];
+            let rows = &self.rows.records[start..];
             let end = rows.partition_point(|record| range.is_before_end(record.hash));
-            self.records.truncate(start + end);
+            self.rows.records.truncate(start + end);
         }
         if block.first_hash < range.start {
-            let rows = &self.records[start..];
+            let rows = &self.rows.records[start..];
             let before = rows.partition_point(|record| record.hash < range.start);
-            self.records.drain(start..start + before);
+            self.rows.records.drain(start..start + before);
         }
     }
 
@@ -165,7 +160,7 @@ impl Gatherer {
         &mut self,
         each: &mut impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Gatherer { records, long, value_props, sorter, .. } = self;
+        let Gatherer { rows: Unpacked { records, long, value_props }, sorter, .. } = self;
         let ranks = value_props.ranks();
         sorter.each_in_order(records, long, &ranks, |record, user| each(record, user, value_props))
     }
@@ -186,11 +181,11 @@ impl Gatherer {
                 timestamp_us: row.timestamp_us,
                 measure: row.measure,
                 row_number: row.row_number,
-                value_prop: self.value_props.number(row.value_prop),
+                value_prop: self.rows.value_props.number(row.value_prop),
                 file: row.file,
                 soft_issues: row.soft_issues,
             };
-            each(&record, row.user, &self.value_props)?;
+            each(&record, row.user, &self.rows.value_props)?;
             merge.advance()?;
         }
         Ok(())

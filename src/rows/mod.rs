@@ -35,7 +35,7 @@ pub use interner::Interner;
 #[cfg(test)]
 pub use order::hash_user;
 pub use ordered::{Emitter, in_order};
-pub use parts::{HashRange, split_by_hash};
+pub use parts::HashRange;
 pub use passes::{Effort, merge_in_passes};
 pub use pool::Pool;
 pub use record::Record;

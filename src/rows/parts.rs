@@ -1,9 +1,7 @@
 //! Cutting the space of user hashes into ranges of about equally many rows.
 //!
-//! Where the cuts lie follows from the indexes of the files alone, so it is the same for any
-//! number of threads and any memory limit. A user is never cut in two.
-
-use super::RowsFile;
+//! Where the cuts lie follows from the number of ranges alone, so it is the same for any number of
+//! threads and any memory limit. A user is never cut in two.
 
 /// The users whose hash lies in `start..end`; without an end, all from `start` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,24 +41,4 @@ impl HashRange {
     pub fn is_before_end(&self, hash: u64) -> bool {
         self.end.is_none_or(|end| hash < end)
     }
-}
-
-/// Ranges that together hold every user once, each of about `part_rows` rows of all `files`.
-pub fn split_by_hash<'f>(
-    files: impl IntoIterator<Item = &'f RowsFile>,
-    part_rows: u64,
-) -> Vec<HashRange> {
-    let mut blocks: Vec<(u64, u64)> = files.into_iter().flat_map(RowsFile::block_weights).collect();
-    blocks.sort_unstable();
-    let mut ranges = Vec::new();
-    let (mut start, mut rows) = (0, 0);
-    for (first_hash, block_rows) in blocks {
-        if rows >= part_rows && first_hash > start {
-            ranges.push(HashRange { start, end: Some(first_hash) });
-            (start, rows) = (first_hash, 0);
-        }
-        rows += block_rows;
-    }
-    ranges.push(HashRange { start, end: None });
-    ranges
 }

@@ -2,13 +2,11 @@
 //!
 //! Knows nothing of what they mean.
 
+use super::block::MAX_ROWS;
 use super::pack::{Input, Short, pack, unpack};
 
-/// More than any block has: damaged bytes must not ask for all memory.
-pub(super) const MAX_TEXTS: usize = 1 << 20;
-
 /// Strings end to end.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub(super) struct Texts {
     bytes: Vec<u8>,
     ends: Vec<u32>,
@@ -65,7 +63,7 @@ impl Texts {
         self.clear();
         let count = input.u32()? as usize;
         let length = input.u32()? as usize;
-        if count > MAX_TEXTS {
+        if count > MAX_ROWS {
             return Err(Short);
         }
         self.bytes.extend_from_slice(input.take(length)?);

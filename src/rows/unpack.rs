@@ -1,16 +1,31 @@
-//! A packed block to records, for those who want all of a row and many rows.
+//! A packed block to records, for those who want all of a row.
 //!
-//! Reads the same format as `block`, which unpacks into columns.
+//! `block` tells the format.
 
-use super::block::{NEW_USER, time_of};
+use super::block::{MAX_ROWS, NEW_USER, time_of};
 use super::interner::Interner;
 use super::order::hash_user;
 use super::pack::{Input, Short, unpack};
 use super::record::{Record, UserText};
-use super::texts::{MAX_TEXTS, Texts};
+use super::texts::Texts;
 
-/// Where unpacked rows go: records, ids too long for them, names of value props.
-pub(super) type Rows<'r> = (&'r mut Vec<Record>, &'r mut Vec<u8>, &'r mut Interner);
+/// Rows of any number of blocks.
+#[derive(Debug, Default)]
+pub(super) struct Unpacked {
+    pub(super) records: Vec<Record>,
+    /// User ids too long for their record.
+    pub(super) long: Vec<u8>,
+    pub(super) value_props: Interner,
+}
+
+impl Unpacked {
+    /// Forgets the rows; their room is kept.
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.long.clear();
+        self.value_props.clear();
+    }
+}
 
 /// Working space for unpacking.
 #[derive(Debug, Default)]
@@ -35,7 +50,7 @@ impl Unpacker {
         &mut self,
         bytes: &[u8],
         file: Option<u32>,
-        into: Rows<'_>,
+        into: &mut Unpacked,
     ) -> Option<u64> {
         self.try_unpack(bytes, file, into).ok()
     }
@@ -44,24 +59,24 @@ impl Unpacker {
         &mut self,
         bytes: &[u8],
         file: Option<u32>,
-        (records, long, names): Rows<'_>,
+        into: &mut Unpacked,
     ) -> Result<u64, Short> {
         let input = &mut Input::new(bytes);
         let rows = input.u32()? as usize;
-        if rows > MAX_TEXTS {
+        if rows > MAX_ROWS {
             return Err(Short);
         }
         self.texts.decode(input, &mut self.lengths)?;
         let texts = (0..self.texts.len()).map(|index| self.texts.get(index));
         self.users.clear();
-        self.users.extend(texts.map(|user| (hash_user(user), UserText::new(user, long))));
+        self.users.extend(texts.map(|user| (hash_user(user), UserText::new(user, &mut into.long))));
         unpack(input, rows, &mut self.flags)?;
         let unit = input.u64()? as i64;
         unpack(input, rows, &mut self.timestamps)?;
         self.texts.decode(input, &mut self.lengths)?;
         let texts = (0..self.texts.len()).map(|index| self.texts.get(index));
         self.value_props.clear();
-        self.value_props.extend(texts.map(|name| names.number(name)));
+        self.value_props.extend(texts.map(|name| into.value_props.number(name)));
         unpack(input, rows, &mut self.value_prop_of)?;
         unpack(input, rows, &mut self.measures)?;
         unpack(input, rows, &mut self.files)?;
@@ -69,7 +84,7 @@ impl Unpacker {
         if !input.is_empty() {
             return Err(Short);
         }
-        self.append(records, file, unit)?;
+        self.append(&mut into.records, file, unit)?;
         Ok(rows as u64)
     }
 

@@ -11,7 +11,7 @@ const BASE_BYTES: u64 = 32 << 20;
 const THREAD_BYTES: u64 = 24 << 20;
 /// A slab of text on its way: the text, and the rows made of it.
 const SLAB_BYTES: u64 = 4 << 20;
-/// A run of usual rows waiting to be sorted: records and keys.
+/// A run of usual rows being sorted: its records in file order, and once more in buckets.
 const RUN_BYTES: u64 = 36 << 20;
 
 /// What one task may use.

@@ -233,7 +233,7 @@ impl Part<'_> {
         events.forget_names();
         last.known = false;
         let mut batch = Batch::default();
-        let began = Instant::now();
+        let mut began = Instant::now();
         gatherer.each_row(runs, range, most_bytes, |row, user, names| {
             if row.timestamp_us >= as_of_us {
                 batch.tally.after_as_of += 1;
@@ -263,7 +263,9 @@ impl Part<'_> {
                 let name = || names.name(row.value_prop);
                 frame.push(&silver, name, || self.names[row.file as usize]);
                 if frame.is_full() {
+                    self.timings.add(Phase::Gather, began);
                     self.emit(std::mem::take(&mut batch), frame)?;
+                    began = Instant::now();
                 }
             }
             Ok::<(), TaskError>(())

@@ -22,7 +22,7 @@ use crate::frame::ParquetRows;
 use crate::progress::Unit;
 use crate::record::{Decimal, Source};
 use crate::report::{Extent, Measured, QualityReport};
-use crate::rows::{Emitter, Sizes, in_order, split_by_hash};
+use crate::rows::{Emitter, HashRange, Sizes, in_order};
 use crate::settings::{QualitySettings, Resources};
 use crate::store::{Digest, Ingredients, InputFact, Manifest, NewOutput, Place};
 use crate::task::{Product, TaskContext, TaskError, Upstream};
@@ -196,8 +196,8 @@ impl Quality<'_> {
     fn count_events(&self, context: &TaskContext<'_>) -> Result<Tally, TaskError> {
         let files = open_events(context.upstream, context.store)?;
         let threads = Share::of(self.resources, context.concurrency).threads;
-        let parts = split_by_hash(&files, self.sizes.sweep_rows);
         let total: u64 = files.iter().map(|file| file.summary().rows).sum();
+        let parts = HashRange::split_evenly(total.div_ceil(self.sizes.sweep_rows));
         let limits = self.limits()?;
         let mut tally = Tally::default();
         in_order(

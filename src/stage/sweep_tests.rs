@@ -8,8 +8,8 @@ use super::gold_rows::{Sink, Target, gold_rows};
 use super::sweep::{DAY_US, PAYMENTS, PRINTS, Sweep, TAPS, day_of};
 use super::tally::{Limits, Tally};
 use crate::frame::GoldRow;
-use crate::rows::tests::{Event, write_one_run};
-use crate::rows::{HashRange, RowsError, RowsFile, hash_user, split_by_hash};
+use crate::rows::tests::{Event, cut_at_users, write_one_run};
+use crate::rows::{HashRange, RowsError, RowsFile, hash_user};
 
 /// Few users, so that some have many blocks; gaps longer than a lookback; value props that come
 /// and go; several events in a day, and at its edges.
@@ -126,7 +126,7 @@ proptest! {
         let last_day = events[PRINTS].iter().map(|print| day_of(print.1)).max().unwrap_or(0);
         let target = Target { first_day: last_day + 1 - target_days, last_day, lookback_days };
         let mut kept = Kept::default();
-        for range in split_by_hash(&files, part_rows) {
+        for range in cut_at_users(events.iter().flatten(), part_rows) {
             kept.renumbered().unwrap();
             gold_rows(Sweep::new(&files, range).unwrap(), target, &mut kept).unwrap();
         }
@@ -152,7 +152,7 @@ proptest! {
             records_per_user: 2..=30,
         };
         let mut tally = Tally::default();
-        for range in split_by_hash(&files, part_rows) {
+        for range in cut_at_users(events.iter().flatten(), part_rows) {
             tally.add(&Tally::of(&files, range, &limits).unwrap());
         }
         prop_assert_eq!(tally, plain_tally(&events, &limits));
