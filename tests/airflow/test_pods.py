@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -128,18 +128,30 @@ class Started:
         self.wait_for(waits)
 
     def let_delay_pass(self, task):
-        """Moves the end of the last try back by an hour, so that nobody waits for the next one."""
-        with sqlite3.connect(self.project.database, timeout=60) as database:
-            rows = database.execute(
-                "SELECT id, end_date FROM task_instance WHERE task_id = ? AND state = ?",
-                (task, "up_for_retry"),
-            )
-            [(row, ended)] = rows.fetchall()
-            earlier = datetime.fromisoformat(ended) - timedelta(hours=1)
-            database.execute(
-                "UPDATE task_instance SET end_date = ? WHERE id = ?",
-                (earlier.isoformat(" ", "microseconds"), row),
-            )
+        """Moves the end of the last try back by an hour, so that nobody waits for the next one.
+
+        Again and again until the next one begins: Airflow may write the end once more after it has
+        said that the task is to be retried.
+        """
+
+        def has_gone_on():
+            time.sleep(0.2)
+            with sqlite3.connect(self.project.database, timeout=60) as database:
+                rows = database.execute(
+                    "SELECT id FROM task_instance WHERE task_id = ? AND state = ?",
+                    (task, "up_for_retry"),
+                ).fetchall()
+                if not rows:
+                    return True
+                [(row,)] = rows
+                earlier = datetime.now(timezone.utc) - timedelta(hours=1)
+                database.execute(
+                    "UPDATE task_instance SET end_date = ? WHERE id = ?",
+                    (earlier.replace(tzinfo=None).isoformat(" ", "microseconds"), row),
+                )
+            return False
+
+        self.wait_for(has_gone_on)
 
     def finish(self, seconds=300):
         """Waits for the end of the run."""
