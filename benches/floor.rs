@@ -145,6 +145,7 @@ fn silver_group(frame: &DataFrame) -> Result<Group> {
         let (prop, file) = (props.get(row).unwrap_or(""), files.get(row).unwrap_or(""));
         let silver = SilverRow {
             user: users.get(row).unwrap_or("").as_bytes(),
+            first_of_user: row == 0 || users.get(row) != users.get(row - 1),
             timestamp_us: times.get(row).unwrap_or(0),
             value_prop: prop_numbers.number(prop),
             measure: position().or_else(cents).unwrap_or(0),

@@ -2,8 +2,11 @@
 //!
 //! Decides too whether that is worth while. Values are 64 bits, whatever they mean.
 
-/// A span of integers that is looked up in a table rather than hashed.
-const DENSE: u64 = 1 << 12;
+/// A span of integers that is looked up in a table rather than hashed, in units.
+const DENSE: u64 = 1 << 16;
+/// Instants in microseconds are often whole seconds or whole days.
+const SECOND: u64 = 1_000_000;
+const DAY: u64 = 86_400 * SECOND;
 /// After so many values it is asked for the first time whether they repeat at all.
 const PROBED: usize = 1 << 12;
 
@@ -21,27 +24,41 @@ impl Dictionary {
         values: impl ExactSizeIterator<Item = u64> + Clone,
         span: Option<(i64, i64)>,
     ) -> Option<Dictionary> {
-        match span {
-            Some((min, max)) if max.abs_diff(min) < DENSE => Some(dense(values, min as u64)),
-            _ => hashed(values),
-        }
+        let Some((min, max)) = span else { return hashed(values) };
+        let width = max.abs_diff(min);
+        dense::<1>(values.clone(), min as u64, width)
+            .or_else(|| dense::<DAY>(values.clone(), min as u64, width))
+            .or_else(|| dense::<SECOND>(values.clone(), min as u64, width))
+            .or_else(|| hashed(values))
     }
 }
 
-/// Looks values up by their distance from the least.
-fn dense(values: impl ExactSizeIterator<Item = u64>, min: u64) -> Dictionary {
-    let mut known = [u32::MAX; DENSE as usize];
+/// Looks values up by their distance from the least; `None` if they are too far apart, or not all of
+/// the distances are whole units.
+fn dense<const UNIT: u64>(
+    values: impl ExactSizeIterator<Item = u64>,
+    min: u64,
+    width: u64,
+) -> Option<Dictionary> {
+    if width / UNIT >= DENSE || !width.is_multiple_of(UNIT) {
+        return None;
+    }
+    let mut known = vec![u32::MAX; (width / UNIT) as usize + 1];
     let mut dictionary = Dictionary::default();
     dictionary.codes.reserve_exact(values.len());
     for value in values {
-        let code = &mut known[value.wrapping_sub(min) as usize];
+        let distance = value.wrapping_sub(min);
+        if !distance.is_multiple_of(UNIT) {
+            return None;
+        }
+        let code = &mut known[(distance / UNIT) as usize];
         if *code == u32::MAX {
             *code = dictionary.distinct.len() as u32;
             dictionary.distinct.push(value);
         }
         dictionary.codes.push(*code);
     }
-    dictionary
+    Some(dictionary)
 }
 
 /// Looks values up in a hash table with open addressing.
@@ -118,14 +135,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn codes_lead_to_the_values(values in proptest::collection::vec(-50i64..50, 0..2000)) {
+        fn codes_lead_to_the_values(
+            mut values in proptest::collection::vec(-50i64..50, 0..2000),
+            unit in prop_oneof![Just(1), Just(SECOND as i64), Just(DAY as i64)],
+            odd in prop::option::of(0usize..2000),
+        ) {
+            values.iter_mut().for_each(|value| *value *= unit);
+            if let Some(value) = odd.and_then(|odd| values.get_mut(odd)) {
+                *value += 1;
+            }
             let span = values.iter().min().zip(values.iter().max()).map(|(a, b)| (*a, *b));
             let wide: Vec<u64> = values.iter().map(|&value| value as u64).collect();
-            let dense = Dictionary::of(wide.iter().copied(), span.or(Some((0, 0)))).unwrap();
-            let back: Vec<u64> =
-                dense.codes.iter().map(|&code| dense.distinct[code as usize]).collect();
-            prop_assert_eq!(&back, &wide);
-            if let Some(hashed) = Dictionary::of(wide.iter().copied(), None) {
+            let hashed = Dictionary::of(wide.iter().copied(), None);
+            let dense = Dictionary::of(wide.iter().copied(), span.or(Some((0, 0))));
+            if let Some(dense) = &dense {
+                let back: Vec<u64> =
+                    dense.codes.iter().map(|&code| dense.distinct[code as usize]).collect();
+                prop_assert_eq!(&back, &wide);
+            }
+            prop_assert!(dense.is_some() || odd.is_some_and(|odd| odd < values.len()));
+            if hashed.is_some() {
                 prop_assert_eq!(hashed, dense);
             }
         }

@@ -5,6 +5,8 @@
 //! file. Each column has at most one dictionary page and one data page. The bytes are a function
 //! of the group alone, so it does not matter which thread makes them.
 
+use std::sync::{Mutex, PoisonError};
+
 use polars::prelude::*;
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::compression::Compression;
@@ -14,6 +16,7 @@ use polars_parquet::parquet::page::{
 use polars_parquet::parquet::statistics::ParquetStatistics;
 use polars_parquet::write::{Descriptor, Encoding, SchemaDescriptor, to_parquet_schema};
 
+use super::amount_of_cents;
 use super::dictionary::Dictionary;
 use super::encoding::{
     push_bits, push_deltas, push_levels, push_packed, push_runs, size_of_packed, size_of_runs,
@@ -35,8 +38,9 @@ pub struct EncodedGroup {
 }
 
 /// Encodes the row groups of one table, on any number of threads.
-#[derive(Debug)]
 pub struct GroupEncoder {
+    /// Makers of pages that nobody uses just now.
+    spare: Mutex<Vec<Pages>>,
     pub(super) schema: Schema,
     pub(super) arrow: ArrowSchema,
     pub(super) parquet: SchemaDescriptor,
@@ -51,16 +55,23 @@ impl GroupEncoder {
             .map(|field| (field.name.clone(), field.to_arrow(CompatLevel::newest())))
             .collect();
         let parquet = to_parquet_schema(&arrow)?;
-        Ok(GroupEncoder { schema, arrow, parquet })
+        Ok(GroupEncoder { spare: Mutex::default(), schema, arrow, parquet })
     }
 
     /// Encodes and compresses a row group.
     pub fn encode(&self, group: &Group) -> PolarsResult<EncodedGroup> {
-        let mut pages = Pages::new(group.rows)?;
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = spare().pop();
+        let mut pages = match taken {
+            Some(pages) => pages,
+            None => Pages::new()?,
+        };
+        pages.rows = group.rows;
         let columns = group.columns.iter().zip(self.parquet.columns());
         let columns = columns
             .map(|((_, cells), column)| pages.column(cells, &column.descriptor))
             .collect::<PolarsResult<_>>()?;
+        spare().push(pages);
         Ok(EncodedGroup { rows: group.rows, columns })
     }
 }
@@ -76,6 +87,7 @@ enum Codes<'c> {
 
 /// Makes pages.
 struct Pages {
+    /// Of the row group at hand.
     rows: usize,
     /// The page being made.
     page: Vec<u8>,
@@ -84,9 +96,9 @@ struct Pages {
 }
 
 impl Pages {
-    fn new(rows: usize) -> PolarsResult<Pages> {
+    fn new() -> PolarsResult<Pages> {
         let compressor = zstd::bulk::Compressor::new(LEVEL)?;
-        Ok(Pages { rows, page: Vec::new(), compressed: Vec::new(), compressor })
+        Ok(Pages { rows: 0, page: Vec::new(), compressed: Vec::new(), compressor })
     }
 
     fn column(
@@ -117,6 +129,7 @@ impl Pages {
                 }
             }
             Cells::Numbers(values) => self.numbers(values, descriptor),
+            Cells::Cents(values) => self.cents(values, descriptor),
             Cells::Listed(list, places) => {
                 let ends = places.iter().min().zip(places.iter().max());
                 let span = ends.map(|(&min, &max)| (i64::from(min), i64::from(max)));
@@ -202,6 +215,24 @@ impl Pages {
                 let ends = ends_of_numbers(values);
                 Ok(vec![self.data(Encoding::Plain, LEVEL, 0, ends, descriptor)?])
             }
+        }
+    }
+
+    /// Amounts in cents, which are numbered as such: many a table has few different ones.
+    fn cents(
+        &mut self,
+        values: &[u64],
+        descriptor: &Descriptor,
+    ) -> PolarsResult<Vec<CompressedPage>> {
+        let amount = |cents: &u64| amount_of_cents((*cents).into());
+        let ends = values.iter().min().zip(values.iter().max());
+        let span = ends.and_then(|(&min, &max)| Some((min.try_into().ok()?, max.try_into().ok()?)));
+        match Dictionary::of(values.iter().copied(), span) {
+            Some(Dictionary { distinct, codes }) if !distinct.is_empty() => {
+                let distinct: Vec<f64> = distinct.iter().map(amount).collect();
+                self.coded_numbers(&distinct, &Codes::Each(&codes), descriptor)
+            }
+            _ => self.numbers(&values.iter().map(amount).collect::<Vec<_>>(), descriptor),
         }
     }
 

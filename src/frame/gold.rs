@@ -80,4 +80,17 @@ impl GoldFrame {
         ];
         Group { rows, columns }
     }
+
+    /// Takes the memory of a group that [`GoldFrame::take`] gave and nobody needs any more.
+    pub fn reuse(&mut self, group: Group) {
+        let mut spare = group.into_spare();
+        self.timestamps = spare.integers();
+        self.users = spare.runs();
+        self.value_props.reuse(spare.texts());
+        self.clicked = spare.flags();
+        self.prints = spare.integers();
+        self.taps = spare.integers();
+        self.payments = spare.integers();
+        self.amounts = spare.numbers();
+    }
 }

@@ -5,6 +5,7 @@
 
 use polars::prelude::*;
 
+use super::amount_of_cents;
 use super::texts::{NumberedTexts, TextRuns};
 use crate::contract::{Contract, Inspection, Values};
 
@@ -33,6 +34,8 @@ pub(super) enum Cells {
     Shifted(Vec<u64>),
     /// Numbers.
     Numbers(Vec<f64>),
+    /// Numbers that are so many hundredths.
+    Cents(Vec<u64>),
     /// Numbers by their place in a list.
     Listed(&'static [f64], Vec<u8>),
     /// True or false.
@@ -63,6 +66,10 @@ impl Cells {
                 Int64Chunked::from_iter_options(name, values).into_series().into()
             }
             Cells::Numbers(values) => Column::new(name, &values[range]),
+            Cells::Cents(values) => {
+                let values = values[range].iter().map(|&cents| amount_of_cents(cents.into()));
+                Column::new(name, values.collect::<Vec<f64>>())
+            }
             Cells::Listed(list, places) => {
                 let values: Vec<f64> =
                     places[range].iter().map(|&place| list[usize::from(place)]).collect();
@@ -99,6 +106,13 @@ impl Cells {
                 kept && (!nulls || contract.keeps(name, Values::Null))
             }
             Cells::Numbers(values) => contract.keeps(name, Values::Numbers(values)),
+            Cells::Cents(values) => {
+                let ends = values.iter().min().zip(values.iter().max());
+                let ends =
+                    ends.map(|(&min, &max)| [min, max].map(|cents| amount_of_cents(cents.into())));
+                let ends = ends.as_ref().map_or(&[][..], |ends| &ends[..]);
+                contract.keeps(name, Values::Numbers(ends))
+            }
             Cells::Listed(list, _) => contract.keeps(name, Values::Numbers(list)),
             Cells::Flags(_) => contract.keeps(name, Values::Flags),
             Cells::TextRuns(runs) => contract.keeps_texts(name, runs.texts.iter()),
@@ -114,7 +128,7 @@ impl Cells {
                 values[one] == values[other]
             }
             Cells::SameInstant(_) => true,
-            Cells::Shifted(values) => values[one] == values[other],
+            Cells::Shifted(values) | Cells::Cents(values) => values[one] == values[other],
             Cells::Numbers(values) => values[one] == values[other],
             Cells::Listed(list, places) => {
                 list[usize::from(places[one])] == list[usize::from(places[other])]

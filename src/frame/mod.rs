@@ -11,6 +11,7 @@ mod gold;
 mod group;
 mod read;
 mod silver;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -4,7 +4,7 @@ use polars::prelude::*;
 
 use super::group::{Cells, Group};
 use super::texts::{NumberedTextsBuilder, TextRuns};
-use super::{ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, amount_of_cents};
+use super::{ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES};
 use crate::contract::Measure;
 
 /// Scores by the number of soft issues of a row.
@@ -13,7 +13,7 @@ static SCORES: [f64; 5] = [1.0, 0.75, 0.5, 0.25, 0.0];
 /// Position or amount, by what the source carries.
 enum Measures {
     Positions(Vec<u64>),
-    Amounts(Vec<f64>),
+    Amounts(Vec<u64>),
 }
 
 impl Measures {
@@ -26,16 +26,14 @@ impl Measures {
 
     #[inline]
     fn push(&mut self, measure: u64) {
-        match self {
-            Measures::Positions(values) => values.push(measure),
-            Measures::Amounts(values) => values.push(amount_of_cents(measure.into())),
-        }
+        let (Measures::Positions(values) | Measures::Amounts(values)) = self;
+        values.push(measure);
     }
 
     fn take(&mut self) -> (&'static str, Cells) {
         match self {
             Measures::Positions(values) => ("position", Cells::Shifted(std::mem::take(values))),
-            Measures::Amounts(values) => ("amount", Cells::Numbers(std::mem::take(values))),
+            Measures::Amounts(values) => ("amount", Cells::Cents(std::mem::take(values))),
         }
     }
 }
@@ -45,6 +43,8 @@ impl Measures {
 pub struct SilverRow<'a> {
     /// Whose.
     pub user: &'a [u8],
+    /// Whether the row before is of another user.
+    pub first_of_user: bool,
     /// When, in microseconds.
     pub timestamp_us: i64,
     /// Which value prop, as a number of the caller.
@@ -117,7 +117,7 @@ impl SilverFrame {
         file: impl FnOnce() -> &'n str,
     ) {
         self.timestamps.push(row.timestamp_us);
-        self.users.push(row.user);
+        self.users.push_next(row.user, row.first_of_user);
         self.value_props.push(row.value_prop, value_prop);
         self.measures.push(row.measure);
         self.files.push(row.file, || file().as_bytes());
@@ -141,6 +141,21 @@ impl SilverFrame {
             ("data_quality_score", Cells::Listed(&SCORES, std::mem::take(&mut self.soft_issues))),
         ];
         Group { rows, columns }
+    }
+
+    /// Takes the memory of a group that [`SilverFrame::take`] gave and nobody needs any more.
+    pub fn reuse(&mut self, group: Group) {
+        let mut spare = group.into_spare();
+        self.timestamps = spare.integers();
+        self.users = spare.runs();
+        self.value_props.reuse(spare.texts());
+        self.files.reuse(spare.texts());
+        self.row_numbers = spare.integers();
+        self.duplicates = spare.flags();
+        self.soft_issues = spare.places();
+        match &mut self.measures {
+            Measures::Positions(values) | Measures::Amounts(values) => *values = spare.whole(),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ struct Row {
 const FILES: [&str; 3] = ["a.json", "b/ü.json", "c"];
 const AS_OF: i64 = 1_700_000_000_000_000;
 
-fn push(frame: &mut SilverFrame, names: &mut Vec<String>, row: &Row) {
+fn push(frame: &mut SilverFrame, names: &mut Vec<String>, row: &Row, first_of_user: bool) {
     let known = names.iter().position(|name| *name == row.value_prop);
     let number = known.unwrap_or_else(|| {
         names.push(row.value_prop.clone());
@@ -32,6 +32,7 @@ fn push(frame: &mut SilverFrame, names: &mut Vec<String>, row: &Row) {
     });
     let silver = SilverRow {
         user: row.user.as_bytes(),
+        first_of_user,
         timestamp_us: row.timestamp_us,
         value_prop: number as u32,
         measure: row.measure,
@@ -46,8 +47,19 @@ fn push(frame: &mut SilverFrame, names: &mut Vec<String>, row: &Row) {
 fn group_of(measure: Measure, rows: &[Row]) -> Group {
     let mut frame = SilverFrame::new(measure, AS_OF);
     let mut names = Vec::new();
-    rows.iter().for_each(|row| push(&mut frame, &mut names, row));
-    frame.take()
+    let mut group = || {
+        for (index, row) in rows.iter().enumerate() {
+            let first_of_user = index == 0 || rows[index - 1].user != row.user;
+            push(&mut frame, &mut names, row, first_of_user);
+        }
+        let group = frame.take();
+        frame.reuse(group.clone());
+        group
+    };
+    let first = group();
+    let again = group();
+    assert_eq!(first.frame(0, first.rows).unwrap(), again.frame(0, again.rows).unwrap());
+    again
 }
 
 /// The frame as it was before there were groups: value by value.
@@ -250,13 +262,13 @@ fn a_row_group_ends_at_its_rows_or_at_its_text() {
     let mut names = Vec::new();
     for number in 0..ROW_GROUP_ROWS {
         assert!(!frame.is_full());
-        push(&mut frame, &mut names, &simple(number));
+        push(&mut frame, &mut names, &simple(number), true);
     }
     assert!(frame.is_full());
     frame.take();
     let mut rows = 0;
     while !frame.is_full() {
-        push(&mut frame, &mut names, &Row { user: format!("{rows:0100}"), ..simple(rows) });
+        push(&mut frame, &mut names, &Row { user: format!("{rows:0100}"), ..simple(rows) }, true);
         rows += 1;
     }
     assert_eq!(rows, (3usize << 20).div_ceil(100));

@@ -57,6 +57,12 @@ impl Texts {
         (0..self.len()).map(|number| self.get(number))
     }
 
+    /// Forgets all of them; their room is kept.
+    fn clear(&mut self) {
+        self.plain.clear();
+        self.ends.clear();
+    }
+
     /// The last one's bytes.
     #[inline]
     fn last(&self) -> Option<&[u8]> {
@@ -76,14 +82,26 @@ impl TextRuns {
     /// The text of the next row.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.texts.last() == Some(bytes)
-            && let Some(end) = self.ends.last_mut()
-        {
-            *end += 1;
-        } else {
-            self.texts.push(bytes);
-            self.ends.push(self.ends.last().map_or(1, |end| end + 1));
+        self.push_next(bytes, self.texts.last() != Some(bytes));
+    }
+
+    /// The text of the next row, which is another than that of the row before, or is not.
+    #[inline]
+    pub fn push_next(&mut self, bytes: &[u8], is_another: bool) {
+        match self.ends.last_mut() {
+            Some(end) if !is_another => *end += 1,
+            last => {
+                let end = last.map_or(0, |end| *end);
+                self.texts.push(bytes);
+                self.ends.push(end + 1);
+            }
         }
+    }
+
+    /// Forgets all rows; their room is kept.
+    pub fn clear(&mut self) {
+        self.texts.clear();
+        self.ends.clear();
     }
 
     /// Number of the text of that row.
@@ -140,6 +158,13 @@ impl NumberedTextsBuilder {
     /// Bytes of distinct text so far.
     pub fn bytes(&self) -> usize {
         self.column.texts.bytes()
+    }
+
+    /// Takes the memory of a column that [`NumberedTextsBuilder::take`] gave; there must be no row.
+    pub fn reuse(&mut self, mut column: NumberedTexts) {
+        column.texts.clear();
+        column.codes.clear();
+        self.column = column;
     }
 
     /// The column so far; empty again, and no number is known any more.

@@ -64,13 +64,13 @@ impl BlockBuilder {
         self.numbers.clear();
     }
 
-    /// Adds the next row in user order, of the user with this id; `names` are those of the value
-    /// props. Names may be added between rows, and [`BlockBuilder::forget_names`] changes them.
+    /// Adds the next row in user order, of the user with this id, whose first row it is or is not;
+    /// `names` are those of the value props. Names may be added between rows, and
+    /// [`BlockBuilder::forget_names`] changes them.
     #[inline]
-    pub fn push(&mut self, record: &Record, user: &[u8], names: &Interner) {
+    pub fn push(&mut self, record: &Record, user: &[u8], is_first: bool, names: &Interner) {
         let users = self.users.len();
-        let is_new =
-            users == 0 || self.last_hash != record.hash || self.users.get(users - 1) != user;
+        let is_new = is_first || users == 0;
         if is_new {
             if users == 0 {
                 self.first_hash = record.hash;
@@ -198,8 +198,16 @@ mod tests {
         names
     }
 
+    fn push_all(builder: &mut BlockBuilder, rows: &[(String, Record)]) {
+        let mut last = None;
+        for (user, record) in rows {
+            builder.push(record, user.as_bytes(), last != Some(user), &names());
+            last = Some(user);
+        }
+    }
+
     fn packed(builder: &mut BlockBuilder, rows: &[(String, Record)]) -> PackedBlock {
-        rows.iter().for_each(|(user, record)| builder.push(record, user.as_bytes(), &names()));
+        push_all(builder, rows);
         builder.take(true)
     }
 
@@ -212,7 +220,7 @@ mod tests {
         ) {
             let mut builder = BlockBuilder::default();
             packed(&mut builder, &first);
-            rows.iter().for_each(|(user, record)| builder.push(record, user.as_bytes(), &names()));
+            push_all(&mut builder, &rows);
             let packed = builder.take(provenance);
             let mut back = Unpacked::default();
             let unpacked = Unpacker::default().unpack(&packed.bytes, None, &mut back);

@@ -121,10 +121,12 @@ impl<W: Write> RowsWriter<W> {
 
 /// A rows file ready for reading, its index in memory (40 bytes a block).
 ///
-/// The file is opened for each block anew: there may be more files than a process may hold open.
+/// Unless it is [kept open](RowsFile::keep_open), the file is opened anew whenever it is read: there
+/// may be more files than a process may hold open.
 #[derive(Debug)]
 pub struct RowsFile {
     path: PathBuf,
+    kept: Option<std::fs::File>,
     summary: RowsSummary,
     runs: Vec<Vec<BlockEntry>>,
 }
@@ -148,7 +150,13 @@ impl RowsFile {
         let mut index = vec![0; bytes as usize];
         file.read_exact_at(&mut index, offset)?;
         let (summary, runs) = read_index(&index, offset).ok_or_else(|| damaged("bad index"))?;
-        Ok(RowsFile { path: path.to_owned(), summary, runs })
+        Ok(RowsFile { path: path.to_owned(), kept: None, summary, runs })
+    }
+
+    /// Holds the file open from here on, as is worth it for one of few.
+    pub fn keep_open(&mut self) -> Result<(), RowsError> {
+        self.kept = Some(fs_err::File::open(&self.path)?.into_parts().0);
+        Ok(())
     }
 
     /// What it holds.
@@ -179,6 +187,9 @@ impl RowsFile {
     ) -> Result<(), RowsError> {
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
         bytes.resize((last.offset + last.length - first.offset) as usize, 0);
+        if let Some(file) = &self.kept {
+            return Ok(file.read_exact_at(bytes, first.offset)?);
+        }
         let file = fs_err::File::open(&self.path)?.into_parts().0;
         Ok(file.read_exact_at(bytes, first.offset)?)
     }

@@ -37,6 +37,8 @@ pub fn runs_of(files: &[NumberedFile]) -> Vec<Run<'_>> {
 
 /// A record and the keys to sort it by.
 const ROW_BYTES: u64 = 80;
+/// Rows that are sorted within the second cache of a processor.
+const FEW_ROWS: u64 = 32 << 10;
 /// Texts are held as they are packed, and named once more where they are numbered.
 const PACKED_TIMES: u64 = 3;
 
@@ -48,6 +50,15 @@ struct Need {
     bytes: u64,
 }
 
+impl Need {
+    /// What all runs need together.
+    fn of(runs: &[Run<'_>], range: &HashRange) -> Need {
+        let mut need = Need::default();
+        runs.iter().for_each(|run| run.add_need(range, &mut need));
+        need
+    }
+}
+
 /// Working space of one gatherer.
 #[derive(Debug, Default)]
 pub struct Gatherer {
@@ -55,6 +66,8 @@ pub struct Gatherer {
     unpacker: Unpacker,
     rows: Unpacked,
     sorter: Sorter,
+    /// How the value props follow one another, of as many as there were.
+    ranks: Vec<u32>,
 }
 
 impl<'f> Run<'f> {
@@ -80,17 +93,18 @@ impl<'f> Run<'f> {
 }
 
 impl Gatherer {
-    /// Gives every row of the range to `each`, in user order, with its user id and the names of
-    /// the value props so far. About `most_bytes` are held at once: a range that needs more is
+    /// Gives every row of the range to `each`, in user order, with its user id, whether it is the
+    /// first row of that user, and the names of the value props so far. About `most_bytes` are held at once: a range that needs more is
     /// gathered in halves.
     pub fn each_row<E: From<RowsError>>(
         &mut self,
         runs: &[Run<'_>],
         range: HashRange,
         most_bytes: u64,
-        mut each: impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
+        mut each: impl FnMut(&Record, &[u8], bool, &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
         self.rows.clear();
+        self.ranks.clear();
         self.gather(runs, range, most_bytes, &mut each)
     }
 
@@ -99,19 +113,26 @@ impl Gatherer {
         runs: &[Run<'_>],
         range: HashRange,
         most_bytes: u64,
-        each: &mut impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
+        each: &mut impl FnMut(&Record, &[u8], bool, &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut need = Need::default();
-        for run in runs {
-            run.add_need(&range, &mut need);
-        }
-        if need.bytes <= most_bytes {
+        let need = Need::of(runs, &range);
+        if need.bytes <= most_bytes && need.rows <= FEW_ROWS {
             self.load(runs, &range, need.rows)?;
             return self.sorted(each);
         }
+        let halves = range.halves();
+        if need.bytes <= most_bytes {
+            // Halves that have blocks of their own are as soon unpacked, and sooner sorted.
+            let halved = halves.iter().flat_map(|(lower, upper)| [lower, upper]);
+            let rows: u64 = halved.map(|half| Need::of(runs, half).rows).sum();
+            if halves.is_none() || rows > need.rows + need.rows / 16 {
+                self.load(runs, &range, need.rows)?;
+                return self.sorted(each);
+            }
+        }
         // Where each run has hardly more than a block, halves would need no less.
-        let worth_halving = need.blocks > 2 * runs.len();
-        let Some((lower, upper)) = range.halves().filter(|_| worth_halving) else {
+        let worth_halving = need.blocks > 2 * runs.len() || need.bytes <= most_bytes;
+        let Some((lower, upper)) = halves.filter(|_| worth_halving) else {
             return self.merge(runs, range, each);
         };
         self.gather(runs, lower, most_bytes, each)?;
@@ -158,11 +179,15 @@ impl Gatherer {
 
     fn sorted<E>(
         &mut self,
-        each: &mut impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
+        each: &mut impl FnMut(&Record, &[u8], bool, &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Gatherer { rows: Unpacked { records, long, value_props }, sorter, .. } = self;
-        let ranks = value_props.ranks();
-        sorter.each_in_order(records, long, &ranks, |record, user| each(record, user, value_props))
+        let Gatherer { rows: Unpacked { records, long, value_props }, sorter, ranks, .. } = self;
+        if ranks.len() != value_props.len() {
+            *ranks = value_props.ranks();
+        }
+        sorter.each_in_order(records, long, ranks, |record, user, is_first| {
+            each(record, user, is_first, value_props)
+        })
     }
 
     /// The same rows, a block of each run at a time.
@@ -170,10 +195,11 @@ impl Gatherer {
         &mut self,
         runs: &[Run<'_>],
         range: HashRange,
-        each: &mut impl FnMut(&Record, &[u8], &Interner) -> Result<(), E>,
+        each: &mut impl FnMut(&Record, &[u8], bool, &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
         let cursors = runs.iter().map(|run| Cursor::new(run.file, run.run, range, run.number));
         let mut merge = Merge::new(cursors.collect::<Result<_, _>>()?);
+        let mut last: Option<Vec<u8>> = None;
         while let Some(row) = merge.row() {
             let record = Record {
                 hash: row.hash,
@@ -185,7 +211,14 @@ impl Gatherer {
                 file: row.file,
                 soft_issues: row.soft_issues,
             };
-            each(&record, row.user, &self.rows.value_props)?;
+            let is_first = last.as_deref() != Some(row.user);
+            if is_first {
+                let mut user = last.take().unwrap_or_default();
+                user.clear();
+                user.extend_from_slice(row.user);
+                last = Some(user);
+            }
+            each(&record, row.user, is_first, &self.rows.value_props)?;
             merge.advance()?;
         }
         Ok(())

@@ -49,13 +49,13 @@ pub struct Sizes {
     pub run_rows: usize,
     /// Bytes of user ids and value props after which a run is cut all the same.
     pub run_text_bytes: usize,
-    /// Rows of a block.
+    /// The most rows of a block. In a full run blocks end earlier, where a slot does.
     pub block_rows: usize,
     /// Rows of a block of events, which are read from one end to the other.
     pub event_block_rows: usize,
     /// Bytes of text after which a block is cut all the same.
     pub block_text_bytes: usize,
-    /// Rows that one part of a parallel pass should have.
+    /// Rows that one part of a parallel pass should have, at most.
     pub part_rows: u64,
     /// Packed bytes that one part should have, if that is fewer rows: long texts.
     pub part_bytes: u64,
@@ -74,10 +74,10 @@ impl Sizes {
     pub const NORMAL: Sizes = Sizes {
         run_rows: 1 << 18,
         run_text_bytes: 8 << 20,
-        block_rows: 512,
+        block_rows: 1024,
         event_block_rows: 4096,
         block_text_bytes: 128 << 10,
-        part_rows: 112 << 10,
+        part_rows: 120 << 10,
         part_bytes: 6 << 20,
         sweep_rows: 1 << 20,
         slab_bytes: 1 << 20,

@@ -3,6 +3,9 @@
 //! Where the cuts lie follows from the number of ranges alone, so it is the same for any number of
 //! threads and any memory limit. A user is never cut in two.
 
+/// As many as a full run has blocks: narrower ranges would unpack each block more than once.
+const MOST_PARTS: u64 = 512;
+
 /// The users whose hash lies in `start..end`; without an end, all from `start` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashRange {
@@ -15,6 +18,13 @@ pub struct HashRange {
 impl HashRange {
     /// Every user.
     pub const ALL: HashRange = HashRange { start: 0, end: None };
+
+    /// Ranges of equal width with `part_rows` rows or fewer, as long as there are no more than
+    /// `MOST_PARTS`. A block of a full run lies in one of them only.
+    pub fn split_by_rows(rows: u64, part_rows: u64) -> Vec<HashRange> {
+        let parts = rows.div_ceil(part_rows.max(1)).clamp(1, MOST_PARTS);
+        HashRange::split_evenly(parts.next_power_of_two())
+    }
 
     /// So many ranges of equal width, at least one, that together hold every user once: hashes
     /// are spread evenly.

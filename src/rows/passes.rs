@@ -45,7 +45,7 @@ pub fn merge_in_passes<W: Write>(
             writer.begin_run();
             let rows = group.iter().map(Run::rows).sum();
             in_order(
-                &HashRange::split_evenly(u64::div_ceil(rows, sizes.part_rows)),
+                &HashRange::split_by_rows(rows, sizes.part_rows),
                 effort.threads,
                 |&range, emitter| {
                     gatherers.with(Default::default, |(gatherer, builder)| {
@@ -55,8 +55,8 @@ pub fn merge_in_passes<W: Write>(
                             group,
                             range,
                             effort.most_bytes,
-                            |row, user, names| {
-                                builder.push(row, user, names);
+                            |row, user, is_first, names| {
+                                builder.push(row, user, is_first, names);
                                 if builder.is_full(sizes.block_rows, sizes) {
                                     emitter.emit(builder.take(true)).map_err(abandoned)?;
                                 }

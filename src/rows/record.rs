@@ -52,6 +52,13 @@ impl UserText {
         &long[offset..offset + u32::from_le_bytes([i, j, k, l]) as usize]
     }
 
+    /// Whether it is the same id as another one kept with the same `long`.
+    #[inline]
+    pub fn is_same(&self, other: &UserText, long: &[u8]) -> bool {
+        // One place in `long` has one id.
+        self.0 == other.0 || (!self.is_inline() && self.get(long) == other.get(long))
+    }
+
     /// Whether the id lies in the record.
     #[inline]
     pub fn is_inline(&self) -> bool {

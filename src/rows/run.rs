@@ -17,6 +17,9 @@ use super::{RowsError, Sizes};
 
 /// Rows that a bucket should have.
 const BUCKET_ROWS: usize = 256;
+/// A block ends after so many buckets: where any other run of as many rows has a block end too, so
+/// that a range of users is whole blocks of all runs.
+const BLOCK_BUCKETS: usize = 2;
 /// More buckets than this are too many places to write to at once.
 const MOST_BUCKETS_LOG2: u32 = 11;
 
@@ -206,9 +209,9 @@ impl RunBuffer {
         let SortSpace { ends, records, long, sorter, builder, packed, .. } = space;
         builder.forget_names();
         let mut start = 0;
-        for &end in &*ends {
-            sorter.each_in_order(&records[start..end], long, &ranks, |row, user| {
-                builder.push(row, user, &self.value_props);
+        for (bucket, &end) in (1..).zip(&*ends) {
+            sorter.each_in_order(&records[start..end], long, &ranks, |row, user, is_first| {
+                builder.push(row, user, is_first, &self.value_props);
                 if builder.is_full(sizes.block_rows, sizes) {
                     builder.take_into(packed, true);
                     writer.write(packed)?;
@@ -216,9 +219,11 @@ impl RunBuffer {
                 Ok::<(), RowsError>(())
             })?;
             start = end;
+            if bucket % BLOCK_BUCKETS == 0 || bucket == ends.len() {
+                builder.take_into(packed, true);
+                writer.write(packed)?;
+            }
         }
-        builder.take_into(packed, true);
-        writer.write(packed)?;
         for piece in self.pieces {
             if let Some(mut chunk) = Arc::into_inner(piece.chunk) {
                 chunk.clear();

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::record::Record;
+use super::record::{Record, UserText};
 
 /// Keys that a bucket should have.
 const BUCKET_KEYS: usize = 256;
@@ -26,8 +26,9 @@ pub struct Sorter {
 }
 
 impl Sorter {
-    /// Gives records to `each` in user order, with their user ids. `long` has the ids too long
-    /// for a record, `ranks` says how the value props follow one another.
+    /// Gives records to `each` in user order, with their user ids and whether the record is the
+    /// first of its user. `long` has the ids too long for a record, `ranks` says how the value
+    /// props follow one another.
     ///
     /// Less than 4 Gi records. They stay where they are: those far apart are fetched some hundred
     /// at a time, side by side, before any is looked at.
@@ -36,7 +37,7 @@ impl Sorter {
         records: &[Record],
         long: &[u8],
         ranks: &[u32],
-        mut each: impl FnMut(&Record, &[u8]) -> Result<(), E>,
+        mut each: impl FnMut(&Record, &[u8], bool) -> Result<(), E>,
     ) -> Result<(), E> {
         let place_bits = self.make_keys(records);
         self.sort_keys();
@@ -63,7 +64,12 @@ impl Sorter {
                 if length > 1 && !group.is_sorted_by(|a, b| order(a, b) != Ordering::Greater) {
                     group.sort_unstable_by(order);
                 }
-                group.iter().try_for_each(|record| each(record, record.user.get(long)))?;
+                let mut last: Option<&UserText> = None;
+                for record in &*group {
+                    let is_first = last.is_none_or(|last| !record.user.is_same(last, long));
+                    each(record, record.user.get(long), is_first)?;
+                    last = Some(&record.user);
+                }
             }
         }
         Ok(())
@@ -135,7 +141,6 @@ fn user_order(a: &Record, b: &Record, long: &[u8], ranks: &[u32]) -> Ordering {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::record::UserText;
     use super::*;
 
     proptest! {
@@ -163,10 +168,16 @@ mod tests {
             let mut wanted: Vec<_> = keys.collect();
             wanted.sort();
             let mut found = Vec::new();
-            Sorter::default().each_in_order(&records, &long, &[0], |record, user| {
+            let mut firsts = Vec::new();
+            Sorter::default().each_in_order(&records, &long, &[0], |record, user, is_first| {
                 found.push(key(record, user));
+                firsts.push(is_first);
                 Ok::<(), ()>(())
             }).unwrap();
+            let whose = |at: usize| (&wanted[at].0, &wanted[at].1);
+            for (at, is_first) in firsts.into_iter().enumerate() {
+                prop_assert_eq!(is_first, at == 0 || whose(at - 1) != whose(at));
+            }
             prop_assert_eq!(found, wanted);
         }
     }

@@ -210,16 +210,20 @@ proptest! {
         let runs = runs_of(&merged);
         prop_assert_eq!(runs.iter().map(Run::rows).sum::<u64>(), wanted.len() as u64);
         for ranges in [HashRange::split_evenly((wanted.len() as u64).div_ceil(part_rows)), at_users] {
-            let mut found = Vec::new();
+            let (mut found, mut firsts) = (Vec::new(), Vec::new());
             let mut gatherer = Gatherer::default();
             for range in ranges {
-                gatherer.each_row(&runs, range, most_bytes, |row, user, names| {
+                gatherer.each_row(&runs, range, most_bytes, |row, user, is_first, names| {
+                    firsts.push(is_first);
                     found.push(placed(row, user, names));
                     Ok::<(), RowsError>(())
                 })
                 .unwrap();
             }
             prop_assert_eq!(&found, &wanted);
+            for (at, is_first) in firsts.into_iter().enumerate() {
+                prop_assert_eq!(is_first, at == 0 || wanted[at - 1].1 != wanted[at].1);
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::store::{
 use crate::task::{Product, TaskContext, TaskError};
 
 /// Raised when the same input should give another result.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// So many small files are kept at once: each costs the disk some waiting.
 const PENDING_FILES: usize = 256;
 /// A large file is kept as soon as it is done.

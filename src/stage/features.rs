@@ -113,7 +113,9 @@ impl Groups<'_> {
             true => None,
             false => {
                 let group = self.frame.take();
-                Some(self.timings.time(Phase::Encode, || self.spec.encode(&group))?)
+                let encoded = self.timings.time(Phase::Encode, || self.spec.encode(&group));
+                self.frame.reuse(group);
+                Some(encoded?)
             }
         };
         let (rows, clicked) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.clicked));

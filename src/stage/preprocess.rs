@@ -35,7 +35,11 @@ use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
 use crate::timings::{Phase, Timings};
 
 /// Raised when the same input should give another result.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+
+/// With more files than this, each is opened whenever it is read: three sources may be at work, and a
+/// process may often hold no more than 1,024 open.
+const MOST_KEPT_OPEN: usize = 128;
 
 /// The preprocess of one source.
 pub(super) struct Preprocess<'p> {
@@ -111,9 +115,9 @@ impl Preprocess<'_> {
         let opened = self.open(&files, context)?;
         let total: u64 = opened.iter().map(|(file, _)| file.summary().rows).sum();
         let packed: u64 = files.iter().map(|file| file.rows_bytes).sum();
-        let parts =
-            total.div_ceil(self.sizes.part_rows).max(packed.div_ceil(self.sizes.part_bytes));
-        let parts = HashRange::split_evenly(parts);
+        // Long texts make a part of fewer rows.
+        let rows = total.max(packed.div_ceil(self.sizes.part_bytes) * self.sizes.part_rows);
+        let parts = HashRange::split_by_rows(rows, self.sizes.part_rows);
         let mut spills = Spills { context, scratch: Vec::new() };
         let most_bytes = share.gathered_bytes(self.sizes);
         let effort = Effort { fan_in: self.sizes.fan_in, threads: share.threads, most_bytes };
@@ -194,7 +198,11 @@ impl Preprocess<'_> {
     ) -> Result<Vec<NumberedFile>, TaskError> {
         let open = |(number, file): (usize, &FileResult)| {
             let path = context.store.layout().object(&file.rows);
-            Ok((RowsFile::open(&path)?, Some(number as u32)))
+            let mut rows = RowsFile::open(&path)?;
+            if files.len() <= MOST_KEPT_OPEN {
+                rows.keep_open()?;
+            }
+            Ok((rows, Some(number as u32)))
         };
         files.iter().enumerate().map(open).collect()
     }
@@ -231,20 +239,23 @@ impl Part<'_> {
         let as_of_us = as_of.micros();
         let Space { gatherer, events, last, frame } = space;
         events.forget_names();
-        last.known = false;
+        // Whether the next event, or row of the table, is the first of its user.
+        let (mut first_event, mut first_row) = (true, true);
         let mut batch = Batch::default();
         let mut began = Instant::now();
-        gatherer.each_row(runs, range, most_bytes, |row, user, names| {
+        gatherer.each_row(runs, range, most_bytes, |row, user, is_first, names| {
+            first_event |= is_first;
+            first_row |= is_first;
             if row.timestamp_us >= as_of_us {
                 batch.tally.after_as_of += 1;
                 let latest = &mut batch.tally.latest_after_as_of_us;
                 *latest = (*latest).max(Some(row.timestamp_us));
                 return Ok(());
             }
-            let duplicate = last.is_repeated_by(row, user);
+            let duplicate = last.is_repeated_by(row, is_first);
             batch.tally.duplicates += u64::from(duplicate);
             if !duplicate || settings.dedupe == Dedupe::Keep {
-                events.push(row, user, names);
+                events.push(row, user, std::mem::take(&mut first_event), names);
                 if events.is_full(sizes.event_block_rows, sizes) {
                     batch.events.push(events.take(false));
                 }
@@ -252,6 +263,7 @@ impl Part<'_> {
             if !duplicate || settings.dedupe != Dedupe::Drop {
                 let silver = SilverRow {
                     user,
+                    first_of_user: std::mem::take(&mut first_row),
                     timestamp_us: row.timestamp_us,
                     value_prop: row.value_prop,
                     measure: row.measure,
@@ -281,6 +293,7 @@ impl Part<'_> {
             batch.rows = frame.len() as u64;
             let group = frame.take();
             let encoded = self.timings.time(Phase::Encode, || self.spec.encode(&group));
+            frame.reuse(group);
             batch.group = Some(encoded?);
         }
         // If nobody takes it, somebody else failed and has said why.
@@ -291,31 +304,22 @@ impl Part<'_> {
 /// The last row that was not a duplicate.
 #[derive(Debug, Default)]
 struct LastRow {
-    known: bool,
-    hash: u64,
-    user: Vec<u8>,
     timestamp_us: i64,
     value_prop: u32,
     measure: u64,
 }
 
 impl LastRow {
-    /// Whether the row repeats the last one; if not, it is the last one now.
+    /// Whether the row repeats the last one; if not, it is the last one now. The first row of a
+    /// user repeats none.
     #[inline]
-    fn is_repeated_by(&mut self, row: &Record, user: &[u8]) -> bool {
-        let same_user = self.known && self.hash == row.hash && self.user == user;
-        if same_user
+    fn is_repeated_by(&mut self, row: &Record, is_first: bool) -> bool {
+        if !is_first
             && self.timestamp_us == row.timestamp_us
             && self.value_prop == row.value_prop
             && self.measure == row.measure
         {
             return true;
-        }
-        if !same_user {
-            self.known = true;
-            self.hash = row.hash;
-            self.user.clear();
-            self.user.extend_from_slice(user);
         }
         self.timestamp_us = row.timestamp_us;
         self.value_prop = row.value_prop;
