@@ -111,11 +111,14 @@ pub(super) fn show(
 
 /// What becomes of a task, then a line for each reason.
 fn lines(task: &PlannedTask, width: usize) -> String {
-    let verdict = word(task.verdict);
+    let verdict = task.verdict.word();
     let mut reasons: Vec<String> =
         task.reasons.iter().take(SHOWN_REASONS).map(Reason::to_string).collect();
     if let more @ 1.. = task.reasons.len() - reasons.len() {
         reasons.push(format!("and {more} more"));
+    }
+    if !task.certain {
+        reasons.push("unless its input turns out the same".to_owned());
     }
     if let Some(error) = &task.error {
         reasons.insert(0, error.to_string());
@@ -129,15 +132,4 @@ fn lines(task: &PlannedTask, width: usize) -> String {
         text.push_str(&format!("{:width$}  {:10}  {reason}\n", "", ""));
     }
     text
-}
-
-/// A verdict in words.
-pub(super) fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::UpToDate => "up to date",
-        Verdict::Run => "run",
-        Verdict::MayRun => "may run",
-        Verdict::Refused => "refused",
-        Verdict::Broken => "broken",
-    }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::global::Global;
 use super::output;
-use super::plan_command::{make, word};
+use super::plan_command::make;
 use super::project::Project;
 use super::run_command::{facts, options, selected};
 use crate::error::Error;
@@ -40,7 +40,7 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Err
         let state = match (&good, failure) {
             (_, Some(_)) => "failed",
             (None, None) => "missing",
-            (Some(_), None) => word(planned.verdict),
+            (Some(_), None) => planned.verdict.word(),
         };
         let run = good.as_ref().map(|manifest| &manifest.run);
         let shown = match failure {

@@ -1,8 +1,9 @@
-//! All selected tasks: which are up to date, which run, which may run, and why.
+//! All selected tasks: which are up to date, which run, which cannot, and why.
 //!
 //! A plan computes nothing. What a task's upstream will turn out to be is not known yet, so a task
-//! with no reason of its own but that only *may* run. Upstream tasks outside the selection are looked
-//! at too: where one is not up to date the task is refused.
+//! with no reason of its own but that runs unless its input turns out the same: its verdict is not
+//! *certain*. Upstream tasks outside the selection are looked at too: where one is not up to date the
+//! task is blocked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,18 +16,31 @@ use crate::exit_code::ExitCode;
 use crate::store::Found;
 use crate::task::{Failure, TaskError};
 
-/// What will become of a task.
+/// What will become of a task; the same words wherever one is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     UpToDate,
+    /// The result of the same ingredients is still kept and becomes the truth again.
+    Restore,
     Run,
-    /// Runs unless what it needs turns out the same.
-    MayRun,
-    /// What it needs is not up to date and not selected.
-    Refused,
+    /// What it needs is not up to date and not selected, or cannot be had.
+    Blocked,
     /// It cannot even be looked at.
-    Broken,
+    Failed,
+}
+
+impl Verdict {
+    /// In words for the user.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Verdict::UpToDate => "up to date",
+            Verdict::Restore => "restore",
+            Verdict::Run => "run",
+            Verdict::Blocked => "blocked",
+            Verdict::Failed => "failed",
+        }
+    }
 }
 
 /// One task of a plan.
@@ -34,6 +48,8 @@ pub enum Verdict {
 pub struct PlannedTask {
     pub task: TaskId,
     pub verdict: Verdict,
+    /// `false`: it runs unless what it needs turns out the same.
+    pub certain: bool,
     pub reasons: Vec<Reason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -158,12 +174,14 @@ impl Scheduler<'_> {
     }
 
     fn planned(&self, task: &TaskId, own: &Own, dirty: &BTreeSet<TaskId>) -> PlannedTask {
-        let planned =
-            |verdict, reasons, error| PlannedTask { task: task.clone(), verdict, reasons, error };
+        let planned = |verdict, reasons, error| {
+            let task = task.clone();
+            PlannedTask { task, verdict, certain: true, reasons, error }
+        };
         let reasons = match own.get(task) {
             Some(Ok(reasons)) => reasons.clone(),
             Some(Err(error)) => {
-                return planned(Verdict::Broken, Vec::new(), Some(error.failure.clone()));
+                return planned(Verdict::Failed, Vec::new(), Some(error.failure.clone()));
             }
             None => Vec::new(),
         };
@@ -173,7 +191,7 @@ impl Scheduler<'_> {
             None => Ok(Vec::new()),
         });
         if let Some(failure) = refusal {
-            return planned(Verdict::Refused, reasons, Some(failure));
+            return planned(Verdict::Blocked, reasons, Some(failure));
         }
         let mut upstream = self.graph.needs(task);
         upstream.retain(|need| dirty.contains(need));
@@ -185,11 +203,8 @@ impl Scheduler<'_> {
             reason.is_of_an_input() || (failed && has_result)
         };
         let may_change_back = !upstream.is_empty() && reasons.iter().all(passes);
-        let verdict = match (may_change_back, reasons.is_empty()) {
-            (true, _) => Verdict::MayRun,
-            (false, false) => Verdict::Run,
-            (false, true) => Verdict::UpToDate,
-        };
+        let is_clean = reasons.is_empty() && upstream.is_empty();
+        let verdict = if is_clean { Verdict::UpToDate } else { Verdict::Run };
         let mut reasons = reasons;
         for task in upstream {
             let reason = Reason::Upstream { task };
@@ -197,7 +212,7 @@ impl Scheduler<'_> {
                 reasons.push(reason);
             }
         }
-        planned(verdict, reasons, None)
+        PlannedTask { certain: !may_change_back, ..planned(verdict, reasons, None) }
     }
 
     /// Why a task may not run: what it needs is not selected and not up to date, or, where that is

@@ -190,7 +190,9 @@ impl Project {
         dirty
             .map(|task| {
                 let reasons: Vec<String> = task.reasons.iter().map(ToString::to_string).collect();
-                format!("{} {:?}: {}", task.task, task.verdict, reasons.join("; "))
+                let unless = if task.certain { "" } else { ", unless its input is the same" };
+                let (verdict, reasons) = (task.verdict, reasons.join("; "));
+                format!("{} {verdict:?}: {reasons}{unless}", task.task)
             })
             .collect()
     }

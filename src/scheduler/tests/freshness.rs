@@ -33,7 +33,10 @@ fn a_setting_reruns_its_stage_and_what_follows_with_both_values_named() {
     project.settings.insert("features".to_owned(), 14);
     assert_eq!(
         project.why(&[]),
-        ["features Run: setting: 0 → 14", "quality MayRun: `features` is not up to date"]
+        [
+            "features Run: setting: 0 → 14",
+            "quality Run: `features` is not up to date, unless its input is the same",
+        ]
     );
     let summary = project.run(&[]);
     assert_eq!(project.ran(), ["features", "quality"]);
@@ -49,10 +52,10 @@ fn the_same_bytes_upstream_end_the_run_early() {
         project.why(&[]),
         [
             "extract.taps Run: input `extract.taps` changed",
-            "preprocess.taps MayRun: `extract.taps` is not up to date",
-            "features MayRun: `preprocess.taps` is not up to date",
-            "quality MayRun: `extract.taps` is not up to date; `features` is not up to date; \
-             `preprocess.taps` is not up to date",
+            "preprocess.taps Run: `extract.taps` is not up to date, unless its input is the same",
+            "features Run: `preprocess.taps` is not up to date, unless its input is the same",
+            "quality Run: `extract.taps` is not up to date; `features` is not up to date; \
+             `preprocess.taps` is not up to date, unless its input is the same",
         ]
     );
     let summary = project.run(&[]);
@@ -118,7 +121,7 @@ fn a_manifest_of_a_newer_version_is_not_overwritten() {
     let path = project.layout().manifest("features", None);
     fs_err::write(&path, r#"{"manifest_version": 2}"#).unwrap();
     let plan = project.plan(&[]);
-    assert_eq!((plan.tasks[4].verdict, plan.exit()), (Verdict::Broken, ExitCode::Failure));
+    assert_eq!((plan.tasks[4].verdict, plan.exit()), (Verdict::Failed, ExitCode::Failure));
     let summary = project.run(&[]);
     assert_eq!(summary.exit, ExitCode::Failure);
     assert!(summary.tasks[4].error.as_ref().unwrap().message.contains("newer mp"));
@@ -170,7 +173,7 @@ fn an_object_that_went_is_made_again_only_when_it_is_needed() {
     let why = project.why(&[]);
     assert!(why[0].starts_with("extract.taps Run: `objects/"), "{why:?}");
     let why = project.why(&["preprocess"]);
-    assert!(why[1].starts_with("preprocess.taps Refused"), "{why:?}");
+    assert!(why[1].starts_with("preprocess.taps Blocked"), "{why:?}");
     let summary = project.run(&["preprocess"]);
     assert_eq!(states(&summary), ["preprocess.prints=Done", "preprocess.taps=Failed"]);
     project.run(&[]);
@@ -206,7 +209,7 @@ fn allow_stale_goes_on_with_what_is_there() {
     project.settings.insert("features".to_owned(), 14);
     let before = project.read("features");
     let plan = project.plan(&["features"]);
-    assert_eq!((plan.tasks[0].verdict, plan.exit()), (Verdict::Refused, ExitCode::Refused));
+    assert_eq!((plan.tasks[0].verdict, plan.exit()), (Verdict::Blocked, ExitCode::Refused));
     assert_eq!(project.run(&["features"]).exit, ExitCode::Refused);
     project.options.allow_stale = true;
     assert_eq!(project.run(&["features"]).exit, ExitCode::Success);
@@ -218,10 +221,10 @@ fn plan_and_status_survive_a_missing_input() {
     let project = done();
     fs_err::remove_file(project.raw(&id("extract.taps"))).unwrap();
     let plan = project.plan(&[]);
-    let broken = plan.tasks.iter().find(|task| task.verdict == Verdict::Broken).unwrap();
-    assert_eq!(broken.task, id("extract.taps"));
+    let failed = plan.tasks.iter().find(|task| task.verdict == Verdict::Failed).unwrap();
+    assert_eq!(failed.task, id("extract.taps"));
     assert_eq!(plan.exit(), ExitCode::Input);
-    assert_eq!(plan.tasks[3].verdict, Verdict::MayRun);
+    assert_eq!((plan.tasks[3].verdict, plan.tasks[3].certain), (Verdict::Run, false));
     let text = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<crate::scheduler::Plan>(&text).unwrap().tasks, plan.tasks);
 }
