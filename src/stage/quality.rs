@@ -98,6 +98,11 @@ impl Quality<'_> {
         counts.insert("quality_score".into(), report.quality_score.into());
         counts.insert("rows_gold".into(), rows_gold.into());
         counts.insert("passed".into(), report.passed.into());
+        // For whoever compares two runs: the report of one of them may be gone.
+        counts.insert("null_rates".into(), json!(report.null_rates));
+        counts.insert("duplicate_rates".into(), json!(report.duplicate_rates));
+        let rules = report.rules.iter().map(|(name, rule)| (name.clone(), json!(rule.value)));
+        counts.insert("rules".into(), Value::Object(rules.collect()));
 
         if !report.passed && self.settings.enable_quality_checks {
             let failures = report.failures();
