@@ -7,10 +7,13 @@
 //! each folder and reader, so another result in the same folder takes its place. It is written before
 //! the manifest and is a hint, no truth: one that is lost to a crash costs what its result was protected
 //! from, one too many goes with age (see `keep`). It names no path, so a project may be moved.
+//! Version 1 is the bare fingerprint; a later one is to be a JSON object with its `awaited_version`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use serde::Deserialize;
 
 use super::Store;
 use super::atomic::{self, Owner, remove_if_there};
@@ -21,6 +24,8 @@ use super::keep::is_old;
 use super::layout::task_name;
 use super::parsed::list;
 
+/// The version written, and the newest that can be read.
+pub(super) const AWAITED_VERSION: u64 = 1;
 /// A note of that age need not be written again.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -49,6 +54,10 @@ impl Store {
         owner: &Owner,
     ) -> Result<(), StoreError> {
         let (path, text) = (self.note(task, reader), fingerprint.to_string());
+        // As long as a newer mp has a note here, nothing is removed from the store.
+        if is_newer(&path)? {
+            return Ok(());
+        }
         atomic::write(&path, text.as_bytes(), owner, &self.layout().tmp_dir())?;
         Ok(())
     }
@@ -76,12 +85,16 @@ impl Store {
 }
 
 /// The results of a task that somebody has yet to read; notes that `is_over` says are over are removed.
+/// `None` if one is of a newer version.
 pub(super) fn awaited(
     folder: &Path,
     is_over: impl Fn(&Path) -> bool,
-) -> Result<BTreeSet<Digest>, StoreError> {
+) -> Result<Option<BTreeSet<Digest>>, StoreError> {
     let mut found = BTreeSet::new();
     for path in list(folder)? {
+        if is_newer(&path)? {
+            return Ok(None);
+        }
         match fingerprint_in(&path)? {
             Some(fingerprint) if !is_over(&path) => {
                 found.insert(fingerprint);
@@ -91,7 +104,18 @@ pub(super) fn awaited(
             }
         }
     }
-    Ok(found)
+    Ok(Some(found))
+}
+
+/// Has a newer mp written this note? It is not to be touched.
+fn is_newer(path: &Path) -> Result<bool, StoreError> {
+    #[derive(Deserialize)]
+    struct Version {
+        awaited_version: u64,
+    }
+    let bytes = atomic::read_if_there(path)?.unwrap_or_default();
+    let version = serde_json::from_slice::<Version>(&bytes).ok();
+    Ok(version.is_some_and(|found| found.awaited_version > AWAITED_VERSION))
 }
 
 /// What a note says; a torn one says nothing.

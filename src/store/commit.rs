@@ -4,6 +4,8 @@
 //! old manifest does not know, so the next run of the task notices and finishes it. Does not know
 //! whether a result is wanted; whoever holds the lock has decided.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use super::Store;
@@ -13,7 +15,8 @@ use super::error::StoreError;
 use super::layout::{Place, task_name};
 use super::lock::Lock;
 use super::manifest::{
-    Column, ErrorFact, Ingredients, MANIFEST_VERSION, Manifest, Output, RunFacts, Status,
+    Column, ErrorFact, Ingredients, MANIFEST_VERSION, Manifest, ManifestError, Output, RunFacts,
+    Status,
 };
 use super::staged::StagedObject;
 
@@ -53,7 +56,8 @@ pub struct Outcome {
 }
 
 impl Store {
-    /// Makes a result the truth. What the last result published and this one does not is removed.
+    /// Makes a result the truth. What the last result published and this one does not is removed. Refused
+    /// where a newer mp has left its manifest.
     pub fn commit(&self, lock: Lock, outcome: Outcome) -> Result<Manifest, StoreError> {
         let (manifest, remove) = self.bring_in(&lock, outcome, Status::Success)?;
         self.seal(lock, &manifest, &remove)?;
@@ -63,6 +67,7 @@ impl Store {
     /// Notes a failed attempt beside the last good result, which stays as it is but for what the
     /// outcome itself publishes and removes.
     pub fn fail(&self, lock: Lock, outcome: Outcome) -> Result<Manifest, StoreError> {
+        self.failed_manifest(&outcome.stage, outcome.source.as_deref())?;
         let (manifest, remove) = self.bring_in(&lock, outcome, Status::Failed)?;
         self.show(&lock, &manifest, &remove)?;
         let path = self.layout().failed_manifest(&manifest.stage, manifest.source.as_deref());
@@ -115,6 +120,8 @@ impl Store {
         stage: &str,
         source: Option<&str>,
     ) -> Result<(), StoreError> {
+        // Not one of a newer mp.
+        self.failed_manifest(stage, source)?;
         for path in self.layout().failed_files(stage, source) {
             atomic::remove_if_there(&path)?;
         }
@@ -195,6 +202,7 @@ impl Store {
     fn seal(&self, lock: Lock, manifest: &Manifest, remove: &[Place]) -> Result<(), StoreError> {
         let (stage, source) = (manifest.stage.as_str(), manifest.source.as_deref());
         let previous = self.manifest(stage, source)?.good();
+        self.failed_manifest(stage, source)?;
         let gone = previous.iter().flat_map(|previous| &previous.outputs);
         let gone = gone.filter(|output| output.published).map(|output| output.place.clone());
         let remove: Vec<Place> = remove.iter().cloned().chain(gone).collect();
@@ -202,7 +210,10 @@ impl Store {
         self.forget_failure(&lock, stage, source)?;
         let json = manifest.to_json();
         let record = self.result_path(&manifest.task(), &manifest.fingerprint);
-        atomic::write(&record, json.as_bytes(), lock.owner(), &self.layout().tmp_dir())?;
+        // A newer mp has kept its own result of the same ingredients; the manifest keeps this one.
+        if !is_newer(&record)? {
+            atomic::write(&record, json.as_bytes(), lock.owner(), &self.layout().tmp_dir())?;
+        }
         let path = self.layout().manifest(stage, source);
         atomic::write(&path, json.as_bytes(), lock.owner(), atomic::parent(&path)?)?;
         Ok(())
@@ -211,4 +222,9 @@ impl Store {
     fn result_path(&self, task: &str, fingerprint: &Digest) -> std::path::PathBuf {
         self.layout().results_dir().join(task).join(format!("{fingerprint}.json"))
     }
+}
+
+fn is_newer(record: &Path) -> Result<bool, StoreError> {
+    let bytes = atomic::read_if_there(record)?.unwrap_or_default();
+    Ok(matches!(Manifest::from_json(&bytes, record), Err(ManifestError::Newer(_))))
 }

@@ -64,10 +64,18 @@ impl Store {
     /// Removes what is no longer kept; nothing while anybody uses the store. After commits only: it
     /// looks at everything.
     pub fn prune(&self) -> Result<Pruned, StoreError> {
+        match self.alone()? {
+            Some(_alone) => self.prune_at(Moment::now().system_time()),
+            None => Ok(Pruned::default()),
+        }
+    }
+
+    /// As long as it is held, nobody else uses the store; `None` while somebody does.
+    pub(super) fn alone(&self) -> Result<Option<InUse>, StoreError> {
         let file = self.keep_lock()?;
         match file.file().try_lock() {
-            Ok(()) => self.prune_at(Moment::now().system_time()),
-            Err(TryLockError::WouldBlock) => Ok(Pruned::default()),
+            Ok(()) => Ok(Some(InUse { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }
@@ -80,6 +88,7 @@ impl Store {
             let Some(records) = records_newest_first(&task)? else { return Ok(pruned) };
             let notes = self.layout().awaited_dir().join(task.file_name().unwrap_or_default());
             let awaited = awaited(&notes, |note| is_old(note, now, AWAITED_GRACE))?;
+            let Some(awaited) = awaited else { return Ok(pruned) };
             for (place, record) in records.into_iter().enumerate() {
                 let Record { path, digests, fingerprint, .. } = record;
                 // The newest stays whatever is set: those that depend on it read its objects.
@@ -91,7 +100,8 @@ impl Store {
                 }
             }
         }
-        pruned.parsed = self.prune_parsed(&mut roots, now)?;
+        let Some(parsed) = self.prune_parsed(&mut roots, now)? else { return Ok(pruned) };
+        pruned.parsed = parsed;
         for folder in list(&self.layout().objects_dir())? {
             for path in list(&folder)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -110,8 +120,13 @@ impl Store {
         Ok(pruned)
     }
 
-    /// Removes per-file results and adds the objects of those that stay to the live ones.
-    fn prune_parsed(&self, roots: &mut Roots, now: SystemTime) -> Result<usize, StoreError> {
+    /// Removes per-file results and adds the objects of those that stay to the live ones. `None` if one
+    /// is of a newer version.
+    fn prune_parsed(
+        &self,
+        roots: &mut Roots,
+        now: SystemTime,
+    ) -> Result<Option<usize>, StoreError> {
         let mut removed = 0;
         let mut kept_objects = BTreeSet::new();
         for source in list(&self.layout().parsed_dir())? {
@@ -120,6 +135,9 @@ impl Store {
                 let mut left = records.len();
                 for path in records {
                     let parsed = Parsed::read(&path)?;
+                    if parsed.is_none() && Parsed::is_newer(&path)? {
+                        return Ok(None);
+                    }
                     let anchor = parsed.as_ref().and_then(|parsed| parsed.objects.first());
                     let stays = anchor.is_some_and(|anchor| roots.live.contains(anchor));
                     let released = anchor.is_some_and(|anchor| roots.released.contains(anchor));
@@ -139,7 +157,7 @@ impl Store {
             }
         }
         roots.live.extend(kept_objects);
-        Ok(removed)
+        Ok(Some(removed))
     }
 }
 
@@ -188,7 +206,8 @@ pub(super) fn is_old(path: &Path, now: SystemTime, grace: Duration) -> bool {
     modified.is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > grace))
 }
 
-fn list_temporary(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// All that is in a folder, temporary files too.
+pub(super) fn list_temporary(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match fs_err::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         entries => entries?.map(|entry| entry.map(|entry| entry.path())).collect(),

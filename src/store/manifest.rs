@@ -212,58 +212,20 @@ impl Manifest {
 mod tests {
     use super::*;
 
-    /// As version 1 writes it; stays as it is for as long as version 1 must be read.
-    const VERSION_1: &str = r#"{
-  "manifest_version": 1,
-  "stage": "extract",
-  "source": "prints",
-  "status": "success",
-  "fingerprint": "b4d4b2930a60c83a09fd1153ff574514bdaf2bc3631be1f8695440d28d773d71",
-  "stage_version": 1,
-  "settings": {
-    "processing.max_reject_rate": 0.02
-  },
-  "as_of": null,
-  "inputs": {
-    "prints.json": {
-      "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-      "bytes": 0
-    }
-  },
-  "outputs": [
-    {
-      "folder": "processed",
-      "path": "_rejects/prints.csv",
-      "published": true,
-      "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-      "bytes": 0,
-      "rows": 0,
-      "mode": "0640"
-    }
-  ],
-  "counts": {
-    "rows_read": 0
-  },
-  "run": {
-    "id": "20201201T000000.000000Z-1",
-    "started_at": "2020-12-01T00:00:00.000Z",
-    "ended_at": "2020-12-01T00:00:01.500Z",
-    "seconds": 1.5,
-    "chunks": null,
-    "mp_version": "0.1.0",
-    "host": "localhost",
-    "pid": 1
-  }
-}
-"#;
+    /// As each version writes it; stays as it is for as long as that version must be read.
+    const VERSIONS: [&str; MANIFEST_VERSION as usize] =
+        [include_str!("../../tests/versions/manifest.1.json")];
+    const VERSION_1: &str = VERSIONS[0];
+
     fn read(text: &str) -> Result<Manifest, ManifestError> {
         Manifest::from_json(text.as_bytes(), Path::new("m.json"))
     }
 
     #[test]
-    fn version_1_is_read_and_written_to_the_byte() {
-        let manifest = read(VERSION_1).unwrap();
-        assert_eq!(manifest.to_json(), VERSION_1);
+    fn every_version_is_read_and_the_newest_written_to_the_byte() {
+        let manifests = VERSIONS.map(|text| read(text).unwrap());
+        let manifest = &manifests[manifests.len() - 1];
+        assert_eq!(manifest.to_json(), VERSIONS[VERSIONS.len() - 1]);
         assert_eq!(manifest.task(), "extract.prints");
         assert_eq!(manifest.outputs[0].mode, 0o640);
         assert!(manifest.published(&Place::rejects("prints")).is_some());

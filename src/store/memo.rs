@@ -19,7 +19,8 @@ use super::clock::{self, Moment};
 use super::digest::Digest;
 use super::error::StoreError;
 
-const MEMO_VERSION: u32 = 1;
+/// The version written, and the newest that can be read.
+pub(super) const MEMO_VERSION: u32 = 1;
 const SETTLED_NS: i64 = 2_000_000_000;
 /// Hashing less than this again costs less than writing the memo, and a run that has nothing to do
 /// does not touch the disk.
@@ -88,6 +89,17 @@ impl MemoFile {
         let memo = serde_json::from_slice::<MemoFile>(&bytes).unwrap_or_default();
         if memo.memo_version == MEMO_VERSION { memo } else { MemoFile::default() }
     }
+
+    /// Is it of a newer version, which is not to be touched?
+    fn is_newer(path: &Path) -> bool {
+        #[derive(Deserialize)]
+        struct Version {
+            memo_version: u64,
+        }
+        let bytes = fs_err::read(path).unwrap_or_default();
+        let version = serde_json::from_slice::<Version>(&bytes).ok();
+        version.is_some_and(|found| found.memo_version > u64::from(MEMO_VERSION))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -150,6 +162,12 @@ impl Memo {
         Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
     }
 
+    /// Is there an entry of that path, whatever became of the file?
+    #[cfg(test)]
+    pub(super) fn knows(&self, path: &str) -> bool {
+        self.state().known.contains_key(path)
+    }
+
     /// The digest of a file if it need not be hashed.
     fn known(&self, path: &Path, stamp: &FileStamp) -> Option<Digest> {
         let mut state = self.state();
@@ -189,6 +207,9 @@ impl Memo {
             lock.file().set_len(1)?;
             clock::nanos(lock.metadata()?.modified()?).saturating_sub(before).min(0)
         };
+        if MemoFile::is_newer(&self.file) {
+            return Ok(());
+        }
         let mut memo = MemoFile::read(&self.file);
         memo.memo_version = MEMO_VERSION;
         for (path, entry) in &state.fresh {

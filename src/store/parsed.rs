@@ -16,7 +16,8 @@ use super::digest::Digest;
 use super::error::StoreError;
 use super::staged::StagedObject;
 
-const PARSED_VERSION: u32 = 1;
+/// The version written, and the newest that can be read.
+pub(super) const PARSED_VERSION: u32 = 1;
 /// So many wait for the file system at the same time.
 const WRITERS: usize = 16;
 
@@ -54,6 +55,17 @@ impl Parsed {
         let bytes = atomic::read_if_there(path)?.unwrap_or_default();
         let parsed = serde_json::from_slice::<Parsed>(&bytes).ok();
         Ok(parsed.filter(|parsed| parsed.parsed_version == PARSED_VERSION))
+    }
+
+    /// Is there a record of a newer version, which is not to be touched?
+    pub(super) fn is_newer(path: &Path) -> std::io::Result<bool> {
+        #[derive(Deserialize)]
+        struct Version {
+            parsed_version: u64,
+        }
+        let bytes = atomic::read_if_there(path)?.unwrap_or_default();
+        let version = serde_json::from_slice::<Version>(&bytes).ok();
+        Ok(version.is_some_and(|found| found.parsed_version > u64::from(PARSED_VERSION)))
     }
 }
 
@@ -147,8 +159,10 @@ impl<'a> ParsedIndex<'a> {
         let names: String = parsed.objects.iter().map(Digest::to_string).collect();
         let name = format!("{}.json", Digest::of_bytes(names.as_bytes()).short());
         let json = serde_json::to_vec_pretty(parsed).map_err(std::io::Error::from)?;
-        let tmp = self.store.layout().tmp_dir();
-        atomic::write(&self.folder(key).join(name), &json, owner, &tmp)?;
+        let (path, tmp) = (self.folder(key).join(name), self.store.layout().tmp_dir());
+        if !Parsed::is_newer(&path)? {
+            atomic::write(&path, &json, owner, &tmp)?;
+        }
         Ok(())
     }
 }
