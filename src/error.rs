@@ -5,6 +5,7 @@
 use crate::config::ConfigError;
 use crate::dag::DagError;
 use crate::exit_code::ExitCode;
+use crate::history::FindError;
 use crate::store::StoreError;
 use crate::synth::SynthError;
 use crate::task::Failure;
@@ -21,6 +22,9 @@ pub enum Error {
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No run is meant, or more than one.
+    #[error(transparent)]
+    Find(#[from] FindError),
     /// Raw files could not be generated.
     #[error(transparent)]
     Synth(#[from] SynthError),
@@ -54,6 +58,7 @@ impl Error {
             Error::Config(error) => error.exit_code(),
             Error::Dag(error) => error.exit_code(),
             Error::Store(error) => error.exit_code(),
+            Error::Find(error) => error.exit_code(),
             Error::Synth(error) => error.exit_code(),
             Error::Failure(failure) => failure.exit,
             Error::Stdout(_) | Error::Closed => ExitCode::Failure,
@@ -65,6 +70,7 @@ impl Error {
         match self {
             Error::Dag(error) => error.hint().map(str::to_owned),
             Error::Store(error) => error.hint(),
+            Error::Find(error) => error.hint(),
             Error::Failure(failure) => failure.hint.clone(),
             Error::Config(_) | Error::Synth(_) | Error::Stdout(_) | Error::Closed => None,
         }

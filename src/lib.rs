@@ -6,6 +6,7 @@
 //! | [`config`] | layers of settings, checked, each with its origin |
 //! | [`scheduler`] | what is not up to date and why; runs it in order, side by side |
 //! | [`stage`] | what one task computes: extract, preprocess, features, quality |
+//! | [`history`] | what the records of runs tell: which one is meant, what differs, what to retry |
 //! | [`report`] | the quality report: score, rules, verdict |
 //! | [`observe`] | log and progress; without it mp works silently |
 //! | [`synth`] | a generator of raw files |
@@ -42,6 +43,7 @@ mod dag;
 mod error;
 mod exit_code;
 mod frame;
+mod history;
 mod machine;
 mod observe;
 mod progress;

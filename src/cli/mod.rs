@@ -9,6 +9,7 @@ mod airflow_mode;
 mod artifact;
 mod config_command;
 mod data_commands;
+mod diff_command;
 mod doctor_checks;
 mod doctor_command;
 mod global;
@@ -16,8 +17,12 @@ mod graph_command;
 mod output;
 mod plan_command;
 mod project;
+mod recorder;
 mod resources;
+mod retry_command;
 mod run_command;
+mod runs_command;
+mod show_command;
 mod signals;
 mod status_command;
 mod synth_command;
@@ -97,6 +102,39 @@ enum Command {
   mp status
   mp status --json | jq '.tasks[].state'")]
     Status(status_command::StatusArgs),
+    /// List the runs that did something or tried to, newest first
+    #[command(after_help = "Examples:
+  mp runs
+  mp runs --failed -n 5
+  mp runs --json | jq '.runs[0].tasks'
+
+A run that finds nothing to do is not recorded: it writes nothing but the log. A run that was killed
+is listed as such. The newest 200 are kept, in `runs` below `store.path`.")]
+    Runs(runs_command::RunsArgs),
+    /// Tell all that is recorded of one run
+    #[command(after_help = "Examples:
+  mp show                                the newest run
+  mp show 20201201T0930                  the run whose id begins so
+  mp show latest~1 --json | jq '.tasks[].error'")]
+    Show(show_command::ShowArgs),
+    /// Tell what differs between two runs: settings, versions, inputs, rows, rejects, schemas, quality
+    #[command(after_help = "Examples:
+  mp diff                                the last two runs
+  mp diff 20201201T0930 latest
+  mp diff latest~1 latest --exit-code    exit 1 if anything differs
+
+How long a run took, where it ran, and what of it was found ready-made is no difference.")]
+    Diff(diff_command::DiffArgs),
+    /// Run again what failed, was blocked or was stopped in the last such run
+    #[command(after_help = "Examples:
+  mp retry
+  mp retry --as-of 2020-11-30            the last such run of that day
+  mp retry --dry-run                     what it would do
+  mp retry --force                       compute what failed, even what would fail the same way
+
+The selection and the as_of are those of that run, the settings are the present ones; where they
+differ it says so. What a later run of the same folders has mended is left alone.")]
+    Retry(retry_command::RetryArgs),
     /// Draw the graph of tasks
     #[command(after_help = "Examples:
   mp graph
@@ -158,6 +196,10 @@ impl Command {
             Command::Run(_) => "run",
             Command::Plan(_) => "plan",
             Command::Status(_) => "status",
+            Command::Runs(_) => "runs",
+            Command::Show(_) => "show",
+            Command::Diff(_) => "diff",
+            Command::Retry(_) => "retry",
             Command::Graph(_) => "graph",
             Command::Config(args) => args.name(),
             Command::Airflow(_) => "airflow-dag",
@@ -171,7 +213,7 @@ impl Command {
 }
 
 /// The commands that run tasks, which may be tasks of Airflow.
-const RUNS: [&str; 5] = ["extract", "preprocess", "features", "quality", "run"];
+const RUNS: [&str; 6] = ["extract", "preprocess", "features", "quality", "run", "retry"];
 
 /// Parses the arguments, does what they say and returns how it ended.
 pub fn main() -> ExitCode {
@@ -272,6 +314,10 @@ fn execute(cli: Cli) -> Result<ExitCode, Error> {
         Command::Run(args) => run_command::run(&global, &args),
         Command::Plan(args) => plan_command::plan(&global, &args),
         Command::Status(args) => status_command::status(&global, &args),
+        Command::Runs(args) => runs_command::runs(&global, &args),
+        Command::Show(args) => show_command::show(&global, &args),
+        Command::Diff(args) => diff_command::diff(&global, &args),
+        Command::Retry(args) => retry_command::retry(&global, &args),
         Command::Graph(args) => graph_command::graph(&global, &args),
         Command::Config(args) => config_command::config(&global, &args),
         Command::Airflow(args) => airflow_command::airflow(&global, &args),

@@ -14,12 +14,13 @@ use super::global::Global;
 use super::output;
 use super::plan_command;
 use super::project::Project;
+use super::recorder::Recorder;
 use super::signals::Signals;
 use crate::dag::{Graph, TaskId, select};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::scheduler::{Options, RunSummary, Scheduler, TaskResult, TaskState};
-use crate::store::Place;
+use crate::store::{Asked, Place, new_run_id};
 
 /// Below this much memory for each, tasks run one after the other.
 const TASK_MEMORY_BYTES: u64 = 128 << 20;
@@ -39,7 +40,7 @@ pub(super) struct SourceStage {
 pub(super) struct PlainStage {
     /// Go on with upstream artifacts that are not up to date
     #[arg(long)]
-    allow_stale: bool,
+    pub allow_stale: bool,
     /// Say at the end where the time went: seconds of all threads by kind of work
     #[arg(long)]
     timings: bool,
@@ -59,6 +60,14 @@ pub(super) struct RunArgs {
     all: bool,
     #[command(flatten)]
     plain: PlainStage,
+}
+
+impl PlainStage {
+    /// How a run ends that had nothing to do.
+    pub fn exit_if_nothing(&self) -> ExitCode {
+        let asked = self.skip_exit_code.is_some();
+        if asked { ExitCode::NothingToDo } else { ExitCode::Success }
+    }
 }
 
 impl SourceStage {
@@ -118,9 +127,32 @@ fn execute(
     let project = Project::load(global)?;
     let graph = project.graph()?;
     let selection = select(&graph, selectors)?;
-    let options = options(global, &project, args.allow_stale);
+    let asked = Asked {
+        command: command.to_owned(),
+        selectors: selectors.to_vec(),
+        tasks: selection.iter().map(ToString::to_string).collect(),
+        force: global.force,
+        allow_stale: args.allow_stale,
+        retry_of: None,
+    };
+    carry_out(global, &project, &graph, &selection, &asked, args, &[])
+}
+
+/// Runs tasks, records the run and reports it: all commands that run tasks end here. `notes` are told
+/// before it begins.
+pub(super) fn carry_out(
+    global: &Global,
+    project: &Project,
+    graph: &Graph,
+    selection: &BTreeSet<TaskId>,
+    asked: &Asked,
+    args: &PlainStage,
+    notes: &[String],
+) -> Result<ExitCode, Error> {
+    let command = asked.command.as_str();
+    let options = options(global, project, asked.allow_stale);
     if global.dry_run {
-        return plan_command::show(global, &project, &graph, &selection, &options, false);
+        return plan_command::show(global, project, graph, selection, &options, false);
     }
     let signals = Signals::listen()?;
     let log = project.start_log(global, true);
@@ -136,38 +168,43 @@ fn execute(
     if let Some(warning) = project.resources().warning {
         tracing::warn!("{warning}");
     }
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     let stages = project.stages();
     crate::allocator::keep_within(stages.resources.memory_bytes);
+    let id = new_run_id();
+    let ids = global.mode.as_ref().map(|mode| mode.ids.clone()).unwrap_or_default();
+    let recorder = Recorder::new(&display, project, asked, ids, &id);
     let scheduler = Scheduler {
-        graph: &graph,
+        graph,
         store: &project.store,
         runner: &stages,
-        selection: &selection,
+        selection,
         options: &options,
-        events: &display,
+        events: &recorder,
         cancel: &signals.stop,
     };
-    let summary = scheduler.run();
+    let summary = scheduler.run_as(id.clone());
     let exit = match (signals.exit_code(), summary.exit) {
         (Some(signal), ExitCode::Interrupted) => signal,
         (_, exit) => exit,
     };
-    let skipped = summary.is_up_to_date() && args.skip_exit_code.is_some();
-    let exit = if exit == ExitCode::Success && skipped { ExitCode::NothingToDo } else { exit };
+    let idle = exit == ExitCode::Success && summary.is_up_to_date();
+    let exit = if idle { args.exit_if_nothing() } else { exit };
+    recorder.end(&summary, exit);
     let Some(mode) = &global.mode else {
-        report(global, &project, command, &summary, exit, log.log_file())?;
+        report(global, project, asked, &summary, exit, log.log_file())?;
         if args.timings && !global.json {
             output::text(&timings(&summary))?;
         }
         return Ok(exit);
     };
-    let words = words(&project, &summary, exit);
+    let words = words(project, &summary, exit);
     words.lines().for_each(|line| tracing::info!("{line}"));
     tracing::info!(run_id = summary.run_id, exit = exit.code(), "a task of Airflow ends");
-    let document = Document::of_run(mode.name(), &project, &summary, exit);
+    let document = Document::of_run(mode.name(), project, &summary, exit);
     mode.end(&document, !global.json)?;
     if global.json {
-        report(global, &project, command, &summary, exit, None)?;
+        report(global, project, asked, &summary, exit, None)?;
     }
     Ok(exit)
 }
@@ -175,7 +212,7 @@ fn execute(
 fn report(
     global: &Global,
     project: &Project,
-    command: &str,
+    asked: &Asked,
     summary: &RunSummary,
     exit: ExitCode,
     log: Option<PathBuf>,
@@ -187,10 +224,17 @@ fn report(
             facts.insert("exit_code".into(), exit.code().into());
             let log = log.map(|path| path.display().to_string());
             facts.insert("log".into(), log.into());
+            if let Some(run) = &asked.retry_of {
+                facts.insert("retry_of".into(), run.as_str().into());
+            }
         }
-        return output::document(command, facts);
+        return output::document(&asked.command, facts);
     }
-    output::text(&words(project, summary, exit))
+    let retried = asked
+        .retry_of
+        .as_ref()
+        .map(|run| format!("retry of {run}, as of {}\n", project.config().as_of().as_given()));
+    output::text(&(retried.unwrap_or_default() + &words(project, summary, exit)))
 }
 
 /// What came of a run, for people.

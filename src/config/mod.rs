@@ -77,6 +77,14 @@ impl Loaded {
         self.values.get(key).map(ToString::to_string) == default
     }
 
+    /// Every key with its value and where that comes from.
+    pub fn settings(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, &serde_json::Value, &Origin)> + '_ {
+        let origin = |key| self.origins.get(key).unwrap_or(&Origin::Default);
+        self.values.iter().map(move |(key, value)| (*key, value, origin(key)))
+    }
+
     /// Something that turned out to be wrong with a valid value, named at the place that gave it.
     pub fn problem(&self, key: &str, text: impl fmt::Display) -> Problem {
         let origin = self.origins.get(key).unwrap_or(&Origin::Default);

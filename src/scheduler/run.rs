@@ -19,7 +19,7 @@ use super::turn::Turn;
 use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
 use crate::progress::Event;
-use crate::store::{Digest, InUse, Manifest, Output, Stopwatch, Store, StoreError, new_run_id};
+use crate::store::{Digest, InUse, Ingredients, Manifest, Output, Stopwatch, Store, StoreError};
 use crate::task::Failure;
 
 /// What became of a task.
@@ -57,6 +57,18 @@ pub struct TaskResult {
     pub counts: Map<String, Value>,
     pub outputs: Vec<Output>,
     pub warnings: Vec<String>,
+    /// For the record of the run.
+    #[serde(skip)]
+    pub made_of: Option<MadeOf>,
+}
+
+/// What a result or a failed attempt was made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MadeOf {
+    pub fingerprint: Digest,
+    pub ingredients: Ingredients,
+    /// The run that computed it.
+    pub made_by: String,
 }
 
 impl TaskResult {
@@ -73,13 +85,15 @@ impl TaskResult {
             counts: Map::new(),
             outputs: Vec::new(),
             warnings: Vec::new(),
+            made_of: None,
         }
     }
 
     /// Takes over what the manifest of its result says.
     pub(super) fn tell(&mut self, manifest: Manifest) {
-        let Manifest { counts, outputs, warnings, .. } = manifest;
+        let Manifest { counts, outputs, warnings, fingerprint, ingredients, run, .. } = manifest;
         (self.counts, self.outputs, self.warnings) = (counts, outputs, warnings);
+        self.made_of = Some(MadeOf { fingerprint, ingredients, made_by: run.id });
     }
 }
 
@@ -192,8 +206,13 @@ impl Shared {
 
 impl Scheduler<'_> {
     /// Runs what is selected and not up to date.
+    #[cfg(test)]
     pub fn run(&self) -> RunSummary {
-        let id = new_run_id();
+        self.run_as(crate::store::new_run_id())
+    }
+
+    /// Runs what is selected and not up to date, under that id.
+    pub fn run_as(&self, id: String) -> RunSummary {
         let watch = Stopwatch::start(&id);
         let plan = self.plan();
         let planned = plan.will_or_may_run();

@@ -10,7 +10,7 @@ use super::Scheduler;
 use super::freshness::Look;
 use super::plan::Plan;
 use super::reason::Reason;
-use super::run::{Run, TaskResult, TaskState};
+use super::run::{MadeOf, Run, TaskResult, TaskState};
 use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink, Progress, Unit};
@@ -98,8 +98,13 @@ impl<'a> Turn<'a> {
                 let Failure { exit, message, hint } = &failure;
                 let (exit, hint) = (*exit, hint.as_deref());
                 events.event(&Event::Failed { task, seconds, exit, message, hint });
-                result.counts = leaves.counts;
-                result.warnings = leaves.warnings;
+                let Leaves { ingredients, counts, warnings, .. } = *leaves;
+                result.made_of = ingredients.map(|ingredients| {
+                    let (stage, source) = self.task.key();
+                    let fingerprint = ingredients.fingerprint(stage, source);
+                    MadeOf { fingerprint, ingredients, made_by: self.run.id.clone() }
+                });
+                (result.counts, result.warnings) = (counts, warnings);
                 result.error = Some(failure);
                 return result;
             }
@@ -356,10 +361,11 @@ impl<'a> Turn<'a> {
         }
         let Leaves { ingredients: read, counts, extra, warnings, outputs, remove } = *leaves;
         let warnings = self.all_warnings(warnings);
+        let ingredients = read.or(ingredients);
         let outcome = Outcome {
             stage: self.task.stage().to_owned(),
             source: self.task.source().map(str::to_owned),
-            ingredients: read.or(ingredients).unwrap_or_default(),
+            ingredients: ingredients.clone().unwrap_or_default(),
             outputs,
             remove,
             counts: counts.clone(),
@@ -375,7 +381,7 @@ impl<'a> Turn<'a> {
         if let Err(error) = self.scheduler.store.fail(lock, outcome) {
             self.warn(&format!("the failed attempt could not be noted: {error}"));
         }
-        let leaves = Leaves { counts, warnings, ..Leaves::default() };
+        let leaves = Leaves { ingredients, counts, warnings, ..Leaves::default() };
         TaskError { failure, leaves: Box::new(leaves) }
     }
 

@@ -100,6 +100,28 @@ pub(super) fn write(path: &Path, bytes: &[u8], owner: &Owner, tmp: &Path) -> io:
     sync_dir(folder)
 }
 
+/// Writes a whole file under its name and keeps it locked: it is never seen without the lock. Not made
+/// durable.
+pub(super) fn write_held(
+    path: &Path,
+    bytes: &[u8],
+    owner: &Owner,
+    tmp: &Path,
+) -> io::Result<fs_err::File> {
+    let (mut file, temporary) = owner.create(tmp)?;
+    let written = (|| {
+        file.write_all(bytes)?;
+        file.set_permissions(std::fs::Permissions::from_mode(MODE_USUAL))?;
+        file.file().lock()?;
+        fs_err::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        // The write's own error says more than that of the clean-up.
+        let _ = remove_if_there(&temporary);
+    }
+    written.map(|()| file)
+}
+
 /// Makes the names in a folder durable.
 pub(super) fn sync_dir(folder: &Path) -> io::Result<()> {
     fs_err::File::open(folder)?.sync_all()

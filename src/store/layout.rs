@@ -223,6 +223,16 @@ impl Layout {
         self.store.join("parsed")
     }
 
+    /// Records of runs.
+    pub fn runs_dir(&self) -> PathBuf {
+        self.store.join("runs")
+    }
+
+    /// Lists of inputs that several records share.
+    pub fn run_inputs_dir(&self) -> PathBuf {
+        self.runs_dir().join("inputs")
+    }
+
     /// File facts that spare hashing.
     pub fn memo_file(&self) -> PathBuf {
         self.store.join("memo.json")

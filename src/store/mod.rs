@@ -2,7 +2,7 @@
 //!
 //! Below `store.path` (`data/.mp`): `objects/ab/<sha256>` results by content, `results/<task>/` copies of
 //! the newest manifests, `awaited/<task>/` notes of results still to be read, `parsed/<source>/` results of
-//! single input files, `memo.json` file facts that spare hashing, `tmp/` what nobody may see yet. Beside the outputs: `_manifests/<task>.json`,
+//! single input files, `runs/<run>.json` records of runs, `memo.json` file facts that spare hashing, `tmp/` what nobody may see yet. Beside the outputs: `_manifests/<task>.json`,
 //! `.failed.json`, `.lock`. Knows files, digests and manifests; not what is in them.
 
 mod atomic;
@@ -11,6 +11,9 @@ mod clock;
 mod commit;
 mod digest;
 mod error;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod keep;
 mod layout;
 mod lock;
@@ -18,6 +21,7 @@ mod manifest;
 mod memo;
 mod objects;
 mod parsed;
+mod run_record;
 mod staged;
 #[cfg(test)]
 mod tests;
@@ -32,6 +36,7 @@ pub use clock::{Stopwatch, new_run_id};
 pub use commit::{Content, NewOutput, Outcome};
 pub use digest::Digest;
 pub use error::StoreError;
+pub use history::{History, Running, Skipped};
 pub use keep::InUse;
 #[cfg(test)]
 pub use layout::Folder;
@@ -40,6 +45,9 @@ pub use lock::{Lock, LockError};
 pub use manifest::{Column, ErrorFact, Ingredients, InputFact, Manifest, Output};
 pub use memo::FileStamp;
 pub use parsed::{NewParsed, ParsedKey};
+pub use run_record::{
+    Asked, RECORD_VERSION, RunRecord, RunStatus, SettingFact, TaskEnd, TaskRecord,
+};
 pub use staged::{MODE_PRIVATE, MODE_READ_ONLY, Scratch, Staged, StagedObject};
 
 use layout::task_name;
@@ -101,6 +109,11 @@ impl Store {
     /// The results of single input files.
     pub const fn parsed(&self) -> ParsedIndex<'_> {
         ParsedIndex::of(self)
+    }
+
+    /// The records of runs.
+    pub const fn history(&self) -> History<'_> {
+        History::of(self)
     }
 
     /// The last good manifest of a task.

@@ -397,7 +397,9 @@ fn sigterm_ends_a_run_soon_and_leaves_no_part_of_an_artifact() {
     let files = files(&project.path("data"));
     let partial = |path: &&PathBuf| {
         let name = path.to_string_lossy();
-        !name.contains("/raw/") && !name.ends_with(".lock") && !name.ends_with("memo.json")
+        !["/raw/", "/.mp/runs/"].iter().any(|folder| name.contains(folder))
+            && !name.ends_with(".lock")
+            && !name.ends_with("memo.json")
     };
     let left: Vec<&PathBuf> = files.iter().filter(partial).collect();
     // What ended before the signal is whole; of all else there is nothing.

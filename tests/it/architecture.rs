@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may use whom. A module not named here may use nothing of ours; `exit_code` and `as_of` are
 /// for everyone.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("main", &["cli", "error", "observe"]),
     ("lib", &[]),
     (
@@ -30,10 +30,15 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "allocator",
             "machine",
             "airflow",
+            "history",
         ],
     ),
     ("airflow", &["dag"]),
-    ("error", &["config", "dag", "scheduler", "stage", "store", "synth", "task", "frame"]),
+    (
+        "error",
+        &["config", "dag", "scheduler", "stage", "store", "synth", "task", "frame", "history"],
+    ),
+    ("history", &["store"]),
     ("config", &["settings"]),
     ("scheduler", &["dag", "store", "task", "progress", "timings"]),
     (

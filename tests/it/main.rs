@@ -52,10 +52,14 @@ mod days;
 mod freshness;
 /// The bytes of today, so that no change of them goes unnoticed.
 mod golden;
+/// What is recorded of a run, and `runs`, `show`, `diff`, `retry`.
+mod history;
 /// Two programs at once.
 mod locks;
 /// What is written about a result, and how long it is kept.
 mod manifests;
+/// An older mp in the folders of a newer one.
+mod newer;
 /// Single stages that are refused, failures that leave the rest alone.
 mod refusals;
 /// Published files that were edited, truncated or deleted.

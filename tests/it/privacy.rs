@@ -54,6 +54,11 @@ fn no_log_line_holds_a_raw_line_or_a_user_id() {
         project.set("processing.max_reject_rate", json!(0.0));
         let failed = project.mp(&["run", "--all", "-v"]).fails(4);
         assert_silent(&failed.stderr, "stderr of the failure");
+        let records = std::fs::read_dir(project.path("data/.mp/runs")).expect("the history");
+        for record in records {
+            let path = record.expect("an entry").path();
+            assert_silent(&std::fs::read_to_string(&path).expect("UTF-8"), "a record");
+        }
         let logs = logs(&project);
         assert!(logs.lines().count() > 5, "there is a log");
         assert_silent(&logs, "the log");

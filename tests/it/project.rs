@@ -174,9 +174,9 @@ impl Project {
         outcome
     }
 
-    /// Everything in the folder but logs and run history.
+    /// Everything in the folder but logs.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(self.root()).without("logs/").without("data/.mp/runs/")
+        Snapshot::of(self.root()).without("logs/")
     }
 
     /// The artifacts in the folders that the settings name.
