@@ -52,7 +52,9 @@ class Bench:
         return [*run, *settings, "--set", f"processing.n_workers={self.options.threads}", *more]
 
     def mp_run(self, raw: Path, *more: str) -> measure.Taken:
-        return measure.run(self.command(self.project(), raw, *more))
+        command = self.command(self.project(), raw, *more)
+        measure.warm(raw)
+        return measure.run(command)
 
     def mp_runs(self, raw: Path, *more: str) -> dict:
         runs = [self.mp_run(raw, *more) for _ in range(self.options.pairs)]
@@ -82,6 +84,7 @@ class Bench:
             taken["mp"].append(self.mp_run(raw))
             for name, command in commands.items():
                 shutil.rmtree(out, ignore_errors=True)
+                measure.warm(raw)
                 taken[name].append(measure.run(command))
                 if name not in same:
                     compare = [python, HERE / "compare.py", self.work / "project", out]
@@ -224,21 +227,31 @@ class Bench:
             measure.run(self.command(project, known, as_of=inputs.DAY_BEFORE))
             for path in raw.glob(f"*{inputs.LAST_DAY}*"):
                 os.link(path, known / path.name)
+            measure.warm(known)
             found["next day"].append(measure.run(self.command(project, known)))
-            found["full"].append(measure.run(self.command(self.project(), known)))
+            fresh = self.command(self.project(), known)
+            measure.warm(known)
+            found["full"].append(measure.run(fresh))
         tasks = json.loads(found["next day"][0].stdout)["tasks"]
         parsed = [task["counts"].get("files_parsed", 0) for task in tasks if task.get("counts")]
         figures = {name: measure.summaries(runs) for name, runs in found.items()}
         self.say("day", figures | {"files_parsed": sum(parsed)})
 
     def case_threads(self) -> None:
-        """One thread and two, and what two processes show on this machine."""
+        """One processor and two, and what two processes show on this machine. With `--jobs 1` one
+        thread computes, and reading, sorting and writing go on beside it."""
         raw = self.inputs.plain(self.options.prints)
-        runs: dict[str, list] = {"1": [], "2": []}
+        kinds = {
+            "1 thread on one processor": (1, "1"),
+            "`--jobs 1` on two": (2, "1"),
+            "2 threads on two": (2, "2"),
+        }
+        runs: dict[str, list] = {name: [] for name in kinds}
         machine = []
         for _ in range(self.options.pairs):
-            for threads, taken in runs.items():
-                taken.append(self.mp_run(raw, "--jobs", threads))
+            for name, (processors, threads) in kinds.items():
+                with measure.processors(processors):
+                    runs[name].append(self.mp_run(raw, "--jobs", threads))
             machine.append(measure.two_processes())
         figures = {name: measure.summaries(taken) for name, taken in runs.items()}
         self.say("threads", figures | {"two_processes": statistics.median(machine)})

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +47,17 @@ def run(command: list, check: bool = True) -> Taken:
         )
     cpu = usage.ru_utime + usage.ru_stime
     return Taken(wall, cpu, usage.ru_maxrss / 1024, stdout)
+
+
+@contextmanager
+def processors(count: int) -> Iterator[None]:
+    """Lets this process and those it starts run on so many processors."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def summary(values: list[float]) -> dict:
