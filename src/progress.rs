@@ -52,9 +52,15 @@ pub enum Event<'a> {
     Advanced { task: &'a str, done: u64, total: Option<u64>, unit: Unit },
     /// A task warns.
     Warning { task: &'a str, text: &'a str },
-    /// A task is done; `restored`: its result was still in the store and was not computed again.
-    Finished { task: &'a str, seconds: f64, counts: &'a Map<String, Value>, restored: bool },
-    /// A task failed or was refused.
+    /// A task is done; `restored_from`: its result was still in the store, from that run, and was not
+    /// computed again.
+    Finished {
+        task: &'a str,
+        seconds: f64,
+        counts: &'a Map<String, Value>,
+        restored_from: Option<&'a str>,
+    },
+    /// A task failed, or was refused because of what it needs, which the exit code tells.
     Failed { task: &'a str, seconds: f64, exit: ExitCode, message: &'a str, hint: Option<&'a str> },
     /// A task cannot run because of `by`.
     Blocked { task: &'a str, by: &'a str },

@@ -4,7 +4,7 @@
 //! `entries()` names every one of them by its configuration key, as it enters the fingerprint.
 //! Does not know files, environment, defaults or where a value came from (`config` does).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -180,7 +180,9 @@ impl ExtractSettings {
             ("processing.max_reject_rate", number(self.max_reject_rate)),
             ("processing.validate_schema", json!(self.validate_schema)),
         ]);
-        entries.insert(format!("sources.{}.files", self.source), json!(self.files));
+        // Files are taken in the order of their names, each once, whatever the order of the globs.
+        let globs: BTreeSet<&String> = self.files.iter().collect();
+        entries.insert(format!("sources.{}.files", self.source), json!(globs));
         if self.source == "payments" {
             entries.insert(AMOUNT.to_owned(), json!(self.max_payment_amount));
         }

@@ -23,12 +23,12 @@ pub type Upstream = BTreeMap<TaskId, Manifest>;
 
 /// Computes tasks; one for a whole run, called from several threads.
 pub trait Runner: Sync {
-    /// The ingredients as they are now. `previous` is the last good manifest, `upstream` those of the
-    /// tasks it needs, whose outputs are known to be what they say. Not asked for a task without a last good manifest: that one runs anyway.
+    /// The ingredients as they are now. `previous` is the last good manifest, if there is one, `upstream`
+    /// those of the tasks it needs.
     fn ingredients(
         &self,
         task: &TaskId,
-        previous: &Manifest,
+        previous: Option<&Manifest>,
         upstream: &Upstream,
     ) -> Result<Ingredients, TaskError>;
 
@@ -50,7 +50,7 @@ pub struct TaskContext<'a> {
     pub store: &'a Store,
     /// Whose temporary files are made.
     pub owner: &'a Owner,
-    /// The user wants it computed, not found: `--force`.
+    /// The user wants it computed, not found: `--force`, `--no-cache`.
     pub force: bool,
     /// The last good manifests of the tasks it needs.
     pub upstream: &'a Upstream,

@@ -32,6 +32,9 @@ pub(super) struct Global {
     #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
     #[arg(hide_possible_values = true, action = ArgAction::Set)]
     pub force: bool,
+    /// Compute what is not up to date even where its result is still kept
+    #[arg(long, global = true)]
+    pub no_cache: bool,
     /// Only tell what would be done
     #[arg(long, global = true)]
     pub dry_run: bool,

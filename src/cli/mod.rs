@@ -12,6 +12,7 @@ mod data_commands;
 mod diff_command;
 mod doctor_checks;
 mod doctor_command;
+mod explain_command;
 mod global;
 mod graph_command;
 mod output;
@@ -42,6 +43,7 @@ use global::Global;
 #[command(after_help = "Examples:
   mp run --all                           bring everything up to date
   mp plan                                what would run, and why
+  mp explain features                    all that its result is made of, and what changed
   mp run --all --as-of 2020-11-30        as it was known at the end of that day
   mp extract --source taps               one stage, one source
   mp head gold -n 5                      look at the result
@@ -89,14 +91,23 @@ enum Command {
   mp run +features                       the stage and everything before it
   mp run features+                       the stage and everything after it
   mp run extract.taps --force            compute it even if it is up to date
+  mp run --all --no-cache                compute what an earlier run has the result of
   mp run --all --dry-run                 the same as `mp plan`")]
     Run(run_command::RunArgs),
     /// Tell what would run, and why
     #[command(after_help = "Examples:
   mp plan
   mp plan features+ --set processing.lookback_window_days=14
+  mp plan --no-cache                     as if no earlier result were kept
   mp plan --exit-code                    exit 1 if anything would run")]
     Plan(plan_command::PlanArgs),
+    /// Explain one task: each ingredient, old and new, where it comes from, and what follows
+    #[command(after_help = "Examples:
+  mp explain features
+  mp explain extract.prints --set processing.max_reject_rate=0.1
+  mp explain quality --against latest
+  mp explain features --json | jq '.ingredients[] | select(.differs)'")]
+    Explain(explain_command::ExplainArgs),
     /// Tell what is there: artifacts, rows, when and from what they were made
     #[command(after_help = "Examples:
   mp status
@@ -195,6 +206,7 @@ impl Command {
             Command::Quality(_) => "quality",
             Command::Run(_) => "run",
             Command::Plan(_) => "plan",
+            Command::Explain(_) => "explain",
             Command::Status(_) => "status",
             Command::Runs(_) => "runs",
             Command::Show(_) => "show",
@@ -313,6 +325,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Error> {
         Command::Quality(args) => run_command::plain_stage(&global, "quality", &args),
         Command::Run(args) => run_command::run(&global, &args),
         Command::Plan(args) => plan_command::plan(&global, &args),
+        Command::Explain(args) => explain_command::explain(&global, &args),
         Command::Status(args) => status_command::status(&global, &args),
         Command::Runs(args) => runs_command::runs(&global, &args),
         Command::Show(args) => show_command::show(&global, &args),

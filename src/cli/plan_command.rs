@@ -14,7 +14,7 @@ use crate::dag::{Graph, TaskId};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::progress::Silent;
-use crate::scheduler::{Options, Plan, PlannedTask, Reason, Scheduler, Verdict};
+use crate::scheduler::{Options, Plan, PlannedTask, Scheduler, Verdict};
 
 /// So many reasons of a task are shown to people; `--json` has all.
 const SHOWN_REASONS: usize = 10;
@@ -85,7 +85,7 @@ pub(super) fn show(
                 .flatten()
                 .zip(&plan.tasks)
             {
-                let why: Vec<String> = planned.reasons.iter().map(Reason::to_string).collect();
+                let why = planned.why();
                 if let Value::Object(task) = task {
                     task.insert("why".into(), why.into());
                 }
@@ -95,13 +95,7 @@ pub(super) fn show(
     } else {
         let width = plan.tasks.iter().map(|task| task.task.as_str().len()).max().unwrap_or(0);
         let text: String = plan.tasks.iter().map(|task| lines(task, width)).collect();
-        let to_run = plan.tasks.iter().filter(|task| task.verdict != Verdict::UpToDate).count();
-        let end = if to_run == 0 {
-            format!("nothing to do: {}\n", run_command::all_up_to_date(plan.tasks.len()))
-        } else {
-            format!("{to_run} of {} tasks are not up to date\n", plan.tasks.len())
-        };
-        output::text(&(text + &end))?;
+        output::text(&(text + &last_line(&plan)))?;
     }
     Ok(match plan.exit() {
         ExitCode::Success if exit_code && !plan.is_up_to_date() => ExitCode::Failure,
@@ -109,26 +103,34 @@ pub(super) fn show(
     })
 }
 
+/// How many tasks end in which way: `3 of 8 tasks are not up to date: 1 restore, 2 run`.
+fn last_line(plan: &Plan) -> String {
+    let total = plan.tasks.len();
+    if plan.is_up_to_date() {
+        return format!("nothing to do: {}\n", run_command::all_up_to_date(total));
+    }
+    let count = |verdict| plan.tasks.iter().filter(|task| task.verdict == verdict).count();
+    let counts = [Verdict::Restore, Verdict::Run, Verdict::Blocked, Verdict::Failed]
+        .map(|verdict| (count(verdict), verdict.word()));
+    let told: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    let stale = total - count(Verdict::UpToDate);
+    format!("{stale} of {total} tasks are not up to date: {}\n", told.join(", "))
+}
+
 /// What becomes of a task, then a line for each reason.
-fn lines(task: &PlannedTask, width: usize) -> String {
-    let verdict = task.verdict.word();
-    let mut reasons: Vec<String> =
-        task.reasons.iter().take(SHOWN_REASONS).map(Reason::to_string).collect();
-    if let more @ 1.. = task.reasons.len() - reasons.len() {
-        reasons.push(format!("and {more} more"));
-    }
-    if !task.certain {
-        reasons.push("unless its input turns out the same".to_owned());
-    }
-    if let Some(error) = &task.error {
-        reasons.insert(0, error.to_string());
-        reasons.extend(error.hint.iter().map(|hint| format!("hint: {hint}")));
-    }
-    let name = task.task.as_str();
-    let mut reasons = reasons.into_iter();
-    let first = reasons.next().unwrap_or_default();
+pub(super) fn lines(task: &PlannedTask, width: usize) -> String {
+    let mut why = task.why_with(SHOWN_REASONS);
+    let hint = task.error.iter().filter_map(|error| error.hint.as_ref());
+    why.extend(hint.map(|hint| format!("hint: {hint}")));
+    let (name, verdict) = (task.task.as_str(), task.verdict.word());
+    let mut why = why.into_iter();
+    let first = why.next().unwrap_or_default();
     let mut text = format!("{name:width$}  {verdict:10}  {first}").trim_end().to_owned() + "\n";
-    for reason in reasons {
+    for reason in why {
         text.push_str(&format!("{:width$}  {:10}  {reason}\n", "", ""));
     }
     text

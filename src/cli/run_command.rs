@@ -113,6 +113,7 @@ pub(super) fn options(global: &Global, project: &Project, allow_stale: bool) -> 
     Options {
         jobs: resources.threads.min(usize::try_from(fit).unwrap_or(usize::MAX)),
         force: global.force,
+        cache: !global.no_cache,
         allow_stale,
         lock_timeout: global.lock_timeout,
     }
@@ -313,7 +314,11 @@ fn table(summary: &RunSummary) -> String {
         };
         let facts = match (&task.blocked_by, task.state) {
             (Some(by), _) => format!("by {by}"),
-            (None, TaskState::Done | TaskState::UpToDate) => facts(&task.counts),
+            (None, TaskState::Done | TaskState::UpToDate) => {
+                let from = task.restored_from.as_ref().map(|made| format!("from {made}"));
+                let facts = Some(facts(&task.counts)).filter(|facts| !facts.is_empty());
+                from.into_iter().chain(facts).collect::<Vec<_>>().join(": ")
+            }
             _ => String::new(),
         };
         let name = task.task.as_str();

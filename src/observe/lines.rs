@@ -13,9 +13,9 @@ pub(super) fn done(task: &str, seconds: f64) -> String {
     format!("✅ done: {task} (duration: {seconds:.2}s)")
 }
 
-/// As [`done`], for a result that was still in the store.
-pub(super) fn restored(task: &str, seconds: f64) -> String {
-    format!("♻️  restored: {task} (duration: {seconds:.2}s)")
+/// As [`done`], for a result of `run` that was still in the store.
+pub(super) fn restored(task: &str, run: &str, seconds: f64) -> String {
+    format!("♻️  restored: {task} from run {run} (duration: {seconds:.2}s)")
 }
 
 pub(super) fn up_to_date(task: &str) -> String {
@@ -36,8 +36,16 @@ pub(super) fn warning(task: &str, text: &str) -> String {
 }
 
 pub(super) fn failed(task: &str, message: &str, hint: Option<&str>) -> String {
-    let hint = hint.map(|hint| format!("\n   hint: {hint}")).unwrap_or_default();
-    format!("❌ failed: {task}: {message}{hint}")
+    format!("❌ failed: {task}: {message}{}", below(hint))
+}
+
+/// As [`blocked`], where it is not a task of this run that stands in the way.
+pub(super) fn refused(task: &str, message: &str, hint: Option<&str>) -> String {
+    format!("🚧 blocked: {task}: {message}{}", below(hint))
+}
+
+fn below(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("\n   hint: {hint}")).unwrap_or_default()
 }
 
 pub(super) fn blocked(task: &str, by: &str) -> String {

@@ -13,6 +13,7 @@ use super::console::Console;
 use super::groups::Groups;
 use super::lines;
 use super::pace::Pace;
+use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink, Unit};
 
 /// Marks the log lines that [`Display`] prints itself.
@@ -115,20 +116,20 @@ impl Display {
                 tracing::info!(target: TARGET, task, "{line}");
                 self.is_over(task);
             }
-            Event::Finished { task, seconds, counts, restored } => {
+            Event::Finished { task, seconds, counts, restored_from } => {
                 self.last_step_is_over(task);
-                let line = if restored {
-                    lines::restored(task, seconds)
-                } else {
-                    lines::done(task, seconds)
+                let line = match restored_from {
+                    Some(run) => lines::restored(task, run, seconds),
+                    None => lines::done(task, seconds),
                 };
                 self.end(task, Level::INFO, &line);
                 let counts = serde_json::to_string(counts).unwrap_or_default();
-                tracing::info!(target: TARGET, task, seconds, counts, "{line}");
+                tracing::info!(target: TARGET, task, seconds, counts, restored_from, "{line}");
                 self.is_over(task);
             }
             Event::Failed { task, seconds, exit, message, hint } => {
-                let line = lines::failed(task, message, hint);
+                let word = if exit == ExitCode::Refused { lines::refused } else { lines::failed };
+                let line = word(task, message, hint);
                 self.failure(task, Level::ERROR, &line);
                 let exit = exit.code();
                 tracing::error!(target: TARGET, task, seconds, exit, hint, "{}", first_line(&line));

@@ -14,9 +14,9 @@ use crate::task::{TaskError, Upstream};
 pub(super) struct Look {
     /// Its last good manifest.
     pub previous: Option<Manifest>,
-    /// The last good manifests of its needs, as far as there are any.
+    /// The results of its needs, as far as there are any.
     pub upstream: Upstream,
-    /// As they are now; unknown without a last good manifest or one of a need.
+    /// As they are now; unknown without a result of a need.
     pub ingredients: Option<Ingredients>,
     /// Why it is not up to date.
     pub reasons: Vec<Reason>,
@@ -25,6 +25,22 @@ pub(super) struct Look {
 impl Scheduler<'_> {
     /// Looks at a task. `objects`: a dependent will read its objects, so they must be there too.
     pub(super) fn look(&self, task: &TaskId, objects: bool) -> Result<Look, TaskError> {
+        let mut upstream = Upstream::new();
+        for need in self.graph.needs(task) {
+            if let Some(manifest) = self.store.manifest(need.stage(), need.source())?.good() {
+                upstream.insert(need, manifest);
+            }
+        }
+        self.look_given(task, objects, upstream)
+    }
+
+    /// The same with the results of its needs as they are, or as they will be.
+    pub(super) fn look_given(
+        &self,
+        task: &TaskId,
+        objects: bool,
+        upstream: Upstream,
+    ) -> Result<Look, TaskError> {
         let mut reasons = Vec::new();
         let found = self.store.manifest(task.stage(), task.source())?;
         match &found {
@@ -34,32 +50,37 @@ impl Scheduler<'_> {
             }
             Found::Good(_) => {}
         }
-        let mut look =
-            Look { previous: found.good(), upstream: Upstream::new(), ingredients: None, reasons };
-        for need in self.graph.needs(task) {
-            match self.store.manifest(need.stage(), need.source())?.good() {
-                Some(manifest) => {
-                    look.upstream.insert(need, manifest);
-                }
-                None if look.previous.is_some() => {
-                    look.reasons.push(Reason::Upstream { task: need });
-                }
-                None => {}
-            }
-        }
-        if let Some(previous) = look.previous.as_ref().filter(|_| look.reasons.is_empty()) {
+        let mut look = Look { previous: found.good(), upstream, ingredients: None, reasons };
+        let mut missing = self.graph.needs(task);
+        missing.retain(|need| !look.upstream.contains_key(need));
+        if missing.is_empty() {
+            let previous = look.previous.as_ref();
             let ingredients = self.runner.ingredients(task, previous, &look.upstream)?;
-            look.reasons = difference(&previous.ingredients, &ingredients);
-            look.ingredients = Some(ingredients);
-            // A task that runs anyway makes its outputs anew, whatever became of them.
-            if look.reasons.is_empty() {
-                look.reasons = self.outputs(previous, objects)?;
+            if let Some(previous) = previous {
+                look.reasons = difference(&previous.ingredients, &ingredients);
+                // A task that runs anyway makes its outputs anew, whatever became of them.
+                if look.reasons.is_empty() {
+                    look.reasons = self.outputs(previous, objects)?;
+                }
             }
+            look.ingredients = Some(ingredients);
+        } else if look.previous.is_some() {
+            look.reasons.extend(missing.into_iter().map(|task| Reason::Upstream { task }));
         }
         if !look.reasons.is_empty() {
             self.note_failed_attempt(task, &mut look.reasons)?;
         }
         Ok(look)
+    }
+
+    /// The kept result of the same ingredients, whole; none where the user wants it computed.
+    pub(super) fn kept(&self, task: &TaskId, look: &Look) -> Result<Option<Manifest>, TaskError> {
+        match &look.ingredients {
+            Some(ingredients) if self.options.cache && !look.reasons.contains(&Reason::Forced) => {
+                Ok(self.store.kept_result(task.stage(), task.source(), ingredients)?)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The outputs that are not what the manifest says.

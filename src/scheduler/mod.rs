@@ -1,11 +1,13 @@
 //! The scheduler: which tasks are not up to date and why, and running them in order, side by side.
 //!
-//! `reason` the difference of two lists of ingredients, `freshness` one task against the disk, `plan` all
-//! of them, `board` who may go next, `turn` one task from lock to commit, `run` all of it. Knows tasks and
+//! `reason` the difference of two lists of ingredients, `freshness` one task against the disk, `outlook` all
+//! of them one after the other, `plan` what comes of it, `explain` one of them in full, `board` who may go next, `turn` one task from lock to commit, `run` all of it. Knows tasks and
 //! digests; takes the stages through [`crate::task::Runner`] and knows no data.
 
 mod board;
+mod explain;
 mod freshness;
+mod outlook;
 mod plan;
 mod reason;
 mod run;
@@ -17,8 +19,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub use explain::{Explanation, Kept};
 pub use plan::{Plan, PlannedTask, Verdict};
-pub use reason::Reason;
+pub use reason::{Ingredient, IngredientKind, Reason};
 pub use run::{RunSummary, TaskResult, TaskState};
 
 use crate::dag::{Graph, TaskId};
@@ -31,10 +34,12 @@ use crate::task::Runner;
 pub struct Options {
     /// How many tasks may run at the same time.
     pub jobs: usize,
-    /// Run the selected tasks, up to date or not.
+    /// Compute the selected tasks, up to date or not.
     pub force: bool,
     /// Go on with upstream results that are not up to date, if there are any.
     pub allow_stale: bool,
+    /// Restore a kept result of the same ingredients instead of computing it.
+    pub cache: bool,
     /// How long to wait for the lock of a task.
     pub lock_timeout: Duration,
 }

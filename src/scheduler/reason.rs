@@ -2,11 +2,11 @@
 //!
 //! The decision to run is that there is a reason, so the two cannot disagree. Does not look at the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::dag::TaskId;
 use crate::store::Ingredients;
@@ -110,6 +110,79 @@ pub(super) fn difference(old: &Ingredients, new: &Ingredients) -> Vec<Reason> {
     reasons
 }
 
+/// What an ingredient is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IngredientKind {
+    StageVersion,
+    Setting,
+    AsOf,
+    Input,
+}
+
+/// One ingredient then and now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ingredient {
+    pub kind: IngredientKind,
+    /// The key of a setting, the path of an input.
+    pub name: String,
+    /// Whether it is a reason to run; never where there is nothing to compare.
+    pub differs: bool,
+    /// `None`: it did not enter. Of an input its `bytes` and `sha256`.
+    pub old: Option<Value>,
+    /// `None`: it does not enter. The `sha256` of an input is null as long as nobody has read it.
+    pub new: Option<Value>,
+}
+
+/// Two lists side by side, what differs first. One of them may be missing: nothing differs then.
+pub(super) fn side_by_side(
+    old: Option<&Ingredients>,
+    new: Option<&Ingredients>,
+) -> Vec<Ingredient> {
+    let (old, new) = (old.map(told).unwrap_or_default(), new.map(told).unwrap_or_default());
+    let both = !old.is_empty() && !new.is_empty();
+    let keys: BTreeSet<&(u8, String)> = old.keys().chain(new.keys()).collect();
+    let one = |key: &(u8, String)| {
+        let (before, now) = (old.get(key), new.get(key));
+        let kind = before.or(now).map(|told| told.kind)?;
+        let differs = both && before.map(|told| &told.counts) != now.map(|told| &told.counts);
+        let shown = |told: Option<&Told>| told.map(|told| told.shown.clone());
+        Some(Ingredient { kind, name: key.1.clone(), differs, old: shown(before), new: shown(now) })
+    };
+    let mut list: Vec<Ingredient> = keys.into_iter().filter_map(one).collect();
+    list.sort_by_key(|ingredient| !ingredient.differs);
+    list
+}
+
+/// An ingredient of one list.
+struct Told {
+    kind: IngredientKind,
+    shown: Value,
+    /// What the fingerprint is made of.
+    counts: Value,
+}
+
+/// A list in the order in which reasons are told.
+fn told(list: &Ingredients) -> BTreeMap<(u8, String), Told> {
+    let plain = |kind, value: Value| Told { kind, shown: value.clone(), counts: value };
+    let mut all = BTreeMap::new();
+    let version = plain(IngredientKind::StageVersion, list.stage_version.into());
+    all.insert((0, "stage_version".to_owned()), version);
+    for (key, value) in &list.settings {
+        all.insert((1, key.clone()), plain(IngredientKind::Setting, value.clone()));
+    }
+    if let Some(as_of) = &list.as_of {
+        all.insert((2, "as_of".to_owned()), plain(IngredientKind::AsOf, as_of.clone().into()));
+    }
+    for (path, fact) in &list.inputs {
+        let sha256 = (!fact.is_unread()).then_some(fact.sha256);
+        let shown = json!({ "bytes": fact.bytes, "sha256": sha256 });
+        let (kind, counts) = (IngredientKind::Input, fact.sha256.to_string().into());
+        all.insert((3, path.clone()), Told { kind, shown, counts });
+    }
+    all
+}
+
 /// `21`, `drop` without its quotes, `unset`.
 struct Shown<'a>(Option<&'a Value>);
 
@@ -158,11 +231,9 @@ impl fmt::Display for Reason {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
     use super::*;
     use crate::store::{Digest, InputFact};
+    use proptest::prelude::*;
 
     fn ingredients() -> Ingredients {
         let input = |text: &str| InputFact { sha256: Digest::of_bytes(text.as_bytes()), bytes: 1 };
@@ -235,7 +306,15 @@ mod tests {
             new in any_ingredients(),
         ) {
             let same = old.fingerprint("s", None) == new.fingerprint("s", None);
-            prop_assert_eq!(difference(&old, &new).is_empty(), same);
+            let reasons = difference(&old, &new);
+            prop_assert_eq!(reasons.is_empty(), same);
+            let told = side_by_side(Some(&old), Some(&new));
+            let differing = told.iter().filter(|one| one.differs).count();
+            prop_assert_eq!(differing, reasons.len(), "the list and the reasons say the same");
+            prop_assert!(told.iter().take(differing).all(|one| one.differs));
+            for list in [side_by_side(None, Some(&new)), side_by_side(Some(&old), None)] {
+                prop_assert!(list.iter().all(|one| !one.differs));
+            }
         }
     }
 }

@@ -19,7 +19,9 @@ use super::turn::Turn;
 use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
 use crate::progress::Event;
-use crate::store::{Digest, InUse, Ingredients, Manifest, Output, Stopwatch, Store, StoreError};
+use crate::store::{
+    Digest, InUse, Ingredients, MadeBy, Manifest, Output, Stopwatch, Store, StoreError,
+};
 use crate::task::Failure;
 
 /// What became of a task.
@@ -28,9 +30,8 @@ use crate::task::Failure;
 pub enum TaskState {
     UpToDate,
     Done,
-    /// Failed or was refused.
     Failed,
-    /// A task upstream did not end well.
+    /// A task upstream did not end well, or is not selected and not up to date.
     Blocked,
     /// The run was stopped before it was done.
     Cancelled,
@@ -43,6 +44,9 @@ pub struct TaskResult {
     pub state: TaskState,
     /// Its result was still kept and was not computed again.
     pub restored: bool,
+    /// The run whose result came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<MadeBy>,
     /// Why it ran.
     pub reasons: Vec<Reason>,
     pub seconds: f64,
@@ -77,6 +81,7 @@ impl TaskResult {
             task,
             state,
             restored: false,
+            restored_from: None,
             reasons: Vec::new(),
             seconds: 0.0,
             phases: BTreeMap::new(),
@@ -316,7 +321,7 @@ impl Scheduler<'_> {
 fn exit(tasks: &[TaskResult]) -> ExitCode {
     ExitCode::worst(tasks.iter().filter_map(|task| match task.state {
         TaskState::Cancelled => Some(ExitCode::Interrupted),
-        TaskState::Failed => task.error.as_ref().map(|error| error.exit),
-        TaskState::UpToDate | TaskState::Done | TaskState::Blocked => None,
+        TaskState::Failed | TaskState::Blocked => task.error.as_ref().map(|error| error.exit),
+        TaskState::UpToDate | TaskState::Done => None,
     }))
 }

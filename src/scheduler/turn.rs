@@ -79,7 +79,7 @@ impl<'a> Turn<'a> {
         result.reasons = self.reasons;
         result.phases = self.timings.seconds();
         let (task, events, seconds) = (self.task.as_str(), self.scheduler.events, result.seconds);
-        let (manifest, restored) = match ended {
+        let (manifest, is_restored) = match ended {
             Ok(Ended::UpToDate(manifest)) => {
                 self.run.settle(self.task, manifest.fingerprint);
                 events.event(&Event::UpToDate { task });
@@ -97,6 +97,9 @@ impl<'a> Turn<'a> {
             Err(TaskError { failure, leaves }) => {
                 let Failure { exit, message, hint } = &failure;
                 let (exit, hint) = (*exit, hint.as_deref());
+                if exit == ExitCode::Refused {
+                    result.state = TaskState::Blocked;
+                }
                 events.event(&Event::Failed { task, seconds, exit, message, hint });
                 let Leaves { ingredients, counts, warnings, .. } = *leaves;
                 result.made_of = ingredients.map(|ingredients| {
@@ -113,9 +116,11 @@ impl<'a> Turn<'a> {
         };
         self.run.settle(self.task, manifest.fingerprint);
         let counts = &manifest.counts;
-        events.event(&Event::Finished { task, seconds, counts, restored });
+        let made_by = is_restored.then(|| manifest.made_by());
+        let from = made_by.as_ref().map(|made| made.run_id.as_str());
+        events.event(&Event::Finished { task, seconds, counts, restored_from: from });
         result.state = TaskState::Done;
-        result.restored = restored;
+        (result.restored, result.restored_from) = (is_restored, made_by);
         result.tell(manifest);
         result
     }
@@ -159,7 +164,9 @@ impl<'a> Turn<'a> {
             return Ok(Ended::UpToDate(manifest));
         }
         self.reasons.clone_from(&look.reasons);
-        if let Some(manifest) = self.restorable(&look)? {
+        if let Some(manifest) = scheduler.kept(self.task, &look)?
+            && scheduler.store.is_intact(&manifest)?
+        {
             if manifest.outputs.iter().any(|output| !output.published) {
                 self.await_readers(&lock, manifest.fingerprint)?;
             }
@@ -248,15 +255,6 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// The kept result of the same ingredients; not when the user wants to see it made.
-    fn restorable(&self, look: &Look) -> Result<Option<Manifest>, TaskError> {
-        let Scheduler { store, options, .. } = self.scheduler;
-        let Some(ingredients) = look.ingredients.as_ref().filter(|_| !options.force) else {
-            return Ok(None);
-        };
-        Ok(store.kept_result(self.task.stage(), self.task.source(), ingredients)?)
-    }
-
     fn compute(&self, lock: &Lock, look: &Look) -> Result<Product, TaskError> {
         let scheduler = self.scheduler;
         let needs = scheduler.graph.needs(self.task);
@@ -270,7 +268,7 @@ impl<'a> Turn<'a> {
             task: self.task,
             store: scheduler.store,
             owner: lock.owner(),
-            force: scheduler.options.force,
+            force: scheduler.options.force || !scheduler.options.cache,
             upstream: &look.upstream,
             progress: self,
             timings: &self.timings,

@@ -86,34 +86,71 @@ impl Extract<'_> {
     /// What the next result would be made of; see [`crate::task::Runner::ingredients`].
     pub fn ingredients(
         &self,
-        previous: &Manifest,
+        previous: Option<&Manifest>,
         store: &Store,
     ) -> Result<Ingredients, TaskError> {
-        let known = files_of(previous).unwrap_or_default();
+        let known = previous.and_then(|previous| files_of(previous).ok()).unwrap_or_default();
         let known: BTreeMap<&str, &FileResult> =
             known.iter().map(|file| (&*file.name, file)).collect();
         let mut ingredients = self.settings_only();
-        let mut unchanged = true;
+        let mut known_sizes = None;
+        let (mut unchanged, mut unread, mut reaches_bound) = (previous.is_some(), false, false);
         for file in self.discover()? {
             let bytes = FileStamp::of(&file.path).map_err(|error| unreadable(&file, &error))?.bytes;
-            let was = known.get(&*file.name);
-            // A file of another length is another file: no need to hash it before it is read.
-            let sha256 = match was {
-                Some(was) if was.bytes == bytes => {
-                    store.memo().digest(&file.path).map_err(|error| unreadable(&file, &error))?.0
+            let was = known.get(&*file.name).filter(|was| was.bytes == bytes);
+            if was.is_none() && known_sizes.is_none() {
+                known_sizes = Some(store.parsed().sizes(self.source.name())?);
+            }
+            let may_be_known =
+                was.is_some() || known_sizes.as_ref().is_some_and(|sizes| sizes.contains(&bytes));
+            // No need to hash a file of a length that was never seen before it is read.
+            let mut fact = InputFact::unread(bytes);
+            if may_be_known {
+                let hashed = store.memo().digest(&file.path);
+                let sha256 = hashed.map_err(|error| unreadable(&file, &error))?.0;
+                let same = was.filter(|was| was.sha256 == sha256);
+                let results = match same {
+                    Some(same) if self.holds(same) => vec![(*same).clone()],
+                    _ => self.kept_files(store, InputFact { sha256, bytes })?,
+                };
+                if same.is_some() || !results.is_empty() {
+                    fact.sha256 = sha256;
                 }
-                _ => Digest::of_bytes(format!("{bytes} bytes, not read yet").as_bytes()),
-            };
-            let oldest_us = self.oldest_us();
-            unchanged &=
-                was.is_some_and(|was| was.sha256 == sha256 && was.facts.bounds.hold_for(oldest_us));
-            ingredients.inputs.insert(file.name, InputFact { sha256, bytes });
+                unchanged &= same.is_some_and(|same| self.holds(same));
+                // Where a result holds no longer, a row is older than the bound now, or was.
+                let holding = results.iter().find(|result| self.holds(result));
+                reaches_bound |= !fact.is_unread()
+                    && holding.is_none_or(|result| result.facts.bounds.newest_below_us.is_some());
+            }
+            unread |= fact.is_unread();
+            ingredients.inputs.insert(file.name, fact);
         }
-        ingredients.as_of = match unchanged {
-            true => previous.ingredients.as_of.clone(),
-            false => Some(self.as_of.to_string()),
+        unchanged &= ingredients.inputs.len() == known.len() && !unread;
+        let before = previous.and_then(|previous| previous.ingredients.as_of.clone());
+        ingredients.as_of = match () {
+            () if unchanged => before,
+            () if reaches_bound => Some(self.as_of.to_string()),
+            // Whether it will matter is not known yet, and no reason.
+            () if unread => before,
+            () => None,
         };
         Ok(ingredients)
+    }
+
+    /// Does the result of a file hold for the bound of today?
+    fn holds(&self, file: &FileResult) -> bool {
+        file.facts.bounds.hold_for(self.oldest_us())
+    }
+
+    /// The results of files of this content that are still kept.
+    fn kept_files(&self, store: &Store, fact: InputFact) -> Result<Vec<FileResult>, TaskError> {
+        let kept = store.parsed().find(&self.file_key(fact))?;
+        // A record of another shape is as good as none.
+        Ok(kept.into_iter().filter_map(|one| serde_json::from_value(one.facts).ok()).collect())
+    }
+
+    fn file_key(&self, InputFact { sha256, bytes }: InputFact) -> ParsedKey<'static> {
+        ParsedKey { source: self.source.name(), sha256, bytes, settings: self.file_settings() }
     }
 
     fn settings_only(&self) -> Ingredients {
@@ -328,12 +365,6 @@ impl Run<'_> {
         Ok(result)
     }
 
-    fn key(&self, sha256: Digest, bytes: u64) -> ParsedKey<'static> {
-        let extract = self.extract;
-        let settings = extract.file_settings();
-        ParsedKey { source: extract.source.name(), sha256, bytes, settings }
-    }
-
     /// A kept result of the same content that holds for today's bound. The file is hashed for
     /// it only if a file of its length was ever seen, and not looked for if the user wants it read.
     fn seen_before(
@@ -346,19 +377,14 @@ impl Run<'_> {
             return Ok(None);
         }
         let sha256 = store.memo().digest(&file.path).map_err(|error| unreadable(file, &error))?.0;
-        let key = self.key(sha256, stamp.bytes);
+        let fact = InputFact { sha256, bytes: stamp.bytes };
+        let key = self.extract.file_key(fact);
         let pending = self.pending.iter().filter(|pending| pending.key == key);
-        let mut known: Vec<Value> = pending.map(|pending| pending.facts.clone()).collect();
-        known.extend(store.parsed().find(&key)?.into_iter().map(|parsed| parsed.facts));
-        for facts in known {
-            // A record of another shape is as good as none.
-            let Ok(mut result) = serde_json::from_value::<FileResult>(facts) else { continue };
-            if result.facts.bounds.hold_for(self.extract.oldest_us()) {
-                result.name.clone_from(&file.name);
-                return Ok(Some(result));
-            }
-        }
-        Ok(None)
+        let pending = pending.filter_map(|one| serde_json::from_value(one.facts.clone()).ok());
+        let mut results: Vec<FileResult> = pending.collect();
+        results.extend(self.extract.kept_files(store, fact)?);
+        let found = results.into_iter().find(|result| self.extract.holds(result));
+        Ok(found.map(|result| FileResult { name: file.name.clone(), ..result }))
     }
 
     fn read(&mut self, file: &RawFile, stamp: &FileStamp) -> Result<FileResult, TaskError> {
@@ -415,7 +441,7 @@ impl Run<'_> {
         stamp: &FileStamp,
         ingested: Ingested,
     ) -> Result<FileResult, TaskError> {
-        let store = self.context.store;
+        let (extract, store) = (self.extract, self.context.store);
         still_the_same(&[(file.path.clone(), *stamp)])?;
         self.chunks += ingested.chunks;
         self.parsed += 1;
@@ -434,7 +460,7 @@ impl Run<'_> {
         self.known_sizes.insert(result.bytes);
         self.pending_bytes += rows.bytes() + rejects.bytes();
         self.pending.push(NewParsed {
-            key: self.key(result.sha256, result.bytes),
+            key: extract.file_key(InputFact { sha256: result.sha256, bytes: result.bytes }),
             objects: vec![rows, rejects],
             facts: json!(result),
         });

@@ -87,7 +87,7 @@ impl Runner for Stages<'_> {
     fn ingredients(
         &self,
         task: &TaskId,
-        previous: &Manifest,
+        previous: Option<&Manifest>,
         upstream: &Upstream,
     ) -> Result<Ingredients, TaskError> {
         match self.stage(task)? {

@@ -18,6 +18,7 @@ use super::manifest::{
     Column, ErrorFact, Ingredients, MANIFEST_VERSION, Manifest, ManifestError, Output, RunFacts,
     Status,
 };
+use super::parsed::list;
 use super::staged::StagedObject;
 
 /// The content of an output: new, or an object of the store used again.
@@ -101,6 +102,34 @@ impl Store {
             }
         }
         Ok(Some(manifest))
+    }
+
+    /// The good results of a task that are known, in force or kept, the newest first.
+    pub fn results(&self, stage: &str, source: Option<&str>) -> Result<Vec<Manifest>, StoreError> {
+        let task = task_name(stage, source);
+        let mut results: Vec<Manifest> = self.manifest(stage, source)?.good().into_iter().collect();
+        for path in list(&self.layout().results_dir().join(&task))? {
+            let bytes = atomic::read_if_there(&path)?.unwrap_or_default();
+            // One that cannot be read is as good as none.
+            let Ok(manifest) = Manifest::from_json(&bytes, &path) else { continue };
+            let is_known = results.iter().any(|known| known.run.id == manifest.run.id);
+            if manifest.task() == task && manifest.status == Status::Success && !is_known {
+                results.push(manifest);
+            }
+        }
+        results.sort_by(|a, b| b.run.id.cmp(&a.run.id));
+        Ok(results)
+    }
+
+    /// Are the objects that a result publishes what they should be? Each is hashed, whatever the memo
+    /// says: what comes back is read by others, and a disk may forget without a trace in `stat`.
+    pub fn is_intact(&self, manifest: &Manifest) -> Result<bool, StoreError> {
+        for output in manifest.outputs.iter().filter(|output| output.published) {
+            if Digest::of_file(&self.layout().object(&output.sha256))?.0 != output.sha256 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Makes a kept result the truth again.

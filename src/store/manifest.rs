@@ -3,6 +3,7 @@
 //! A pure value with its JSON form. Does not know where it lies or whether it is still true.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,6 +29,36 @@ pub enum Status {
 pub struct InputFact {
     pub sha256: Digest,
     pub bytes: u64,
+}
+
+impl InputFact {
+    /// Of a file that nobody has read yet: of another length than any that was ever seen, so its
+    /// content is new, whatever it is.
+    pub fn unread(bytes: u64) -> InputFact {
+        InputFact {
+            sha256: Digest::of_bytes(format!("{bytes} bytes, not read yet").as_bytes()),
+            bytes,
+        }
+    }
+
+    /// Is it known by its length alone?
+    pub fn is_unread(&self) -> bool {
+        *self == InputFact::unread(self.bytes)
+    }
+}
+
+/// The run that made a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeBy {
+    pub run_id: String,
+    /// RFC 3339.
+    pub ended_at: String,
+}
+
+impl fmt::Display for MadeBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "run {} ({})", self.run_id, self.ended_at)
+    }
 }
 
 /// All that decides the outcome of a task: the list whose difference is the reason to run again.
@@ -162,6 +193,11 @@ impl Manifest {
     /// `extract.prints`, `features`.
     pub fn task(&self) -> String {
         task_name(&self.stage, self.source.as_deref())
+    }
+
+    /// The run that made it.
+    pub fn made_by(&self) -> MadeBy {
+        MadeBy { run_id: self.run.id.clone(), ended_at: self.run.ended_at.clone() }
     }
 
     /// The published output of that name.

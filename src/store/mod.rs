@@ -42,7 +42,7 @@ pub use keep::InUse;
 pub use layout::Folder;
 pub use layout::{Layout, Place};
 pub use lock::{Lock, LockError};
-pub use manifest::{Column, ErrorFact, Ingredients, InputFact, Manifest, Output};
+pub use manifest::{Column, ErrorFact, Ingredients, InputFact, MadeBy, Manifest, Output};
 pub use memo::FileStamp;
 pub use parsed::{NewParsed, ParsedKey};
 pub use run_record::{

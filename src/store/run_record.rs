@@ -63,9 +63,8 @@ pub enum TaskEnd {
     Done,
     /// A kept result was put back.
     Restored,
-    /// Failed or was refused.
     Failed,
-    /// A task that it needs did not end well.
+    /// A task that it needs did not end well, or was not part of the run and not up to date.
     Blocked,
     /// Stopped, or never begun because the run was stopped.
     Cancelled,

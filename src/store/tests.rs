@@ -4,7 +4,7 @@ use std::fs::{FileTimes, Permissions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
@@ -209,6 +209,30 @@ fn damage_is_noticed_and_healed_by_the_same_content() {
     let kept = store.kept_result("features", None, &ingredients).unwrap().unwrap();
     store.restore(take_lock(store, "features", None), &kept).unwrap();
     assert!(store.is(&gold, &digest("good")).unwrap());
+}
+
+#[test]
+fn what_is_restored_is_hashed_whatever_the_memo_says() {
+    let project = project();
+    let store = &project.store;
+    commit_gold(store, 1, "good");
+    let object = store.layout().object(&digest("good"));
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    let rot = |text: &str| {
+        fs_err::set_permissions(&object, Permissions::from_mode(0o644)).unwrap();
+        fs_err::write(&object, text).unwrap();
+        let file = fs_err::OpenOptions::new().write(true).open(&object).unwrap();
+        file.file().set_modified(long_ago).unwrap();
+    };
+    rot("good");
+    assert!(store.verify(&digest("good")).unwrap(), "from now on the memo knows it");
+    rot("evil");
+    let ingredients = outcome("features", None, 1, Vec::new()).ingredients;
+    let kept = store.kept_result("features", None, &ingredients).unwrap();
+    let kept = kept.expect("`stat` shows no difference");
+    assert!(!store.is_intact(&kept).unwrap());
+    rot("good");
+    assert!(store.is_intact(&kept).unwrap());
 }
 
 #[test]

@@ -48,8 +48,12 @@ mod sources;
 // When it is computed.
 /// Many days side by side in `{as_of}` folders.
 mod days;
+/// One task in full: its ingredients then and now, where they come from, what follows.
+mod explain;
 /// What makes a task run again, and what must not.
 mod freshness;
+/// The same as a table: one row for each thing that can change.
+mod freshness_table;
 /// The bytes of today, so that no change of them goes unnoticed.
 mod golden;
 /// What is recorded of a run, and `runs`, `show`, `diff`, `retry`.
@@ -64,6 +68,8 @@ mod newer;
 mod refusals;
 /// Published files that were edited, truncated or deleted.
 mod repair;
+/// Results that are restored instead of computed, and work that ends early.
+mod run_cache;
 
 // How it speaks.
 /// The DAG files for Airflow.

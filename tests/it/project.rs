@@ -65,6 +65,16 @@ impl Project {
     /// Sets one key of `config/params.yaml` by its dotted name.
     pub fn set(&mut self, key: &str, value: Value) {
         self.settings.insert(key.to_owned(), value);
+        self.write_settings();
+    }
+
+    /// Takes a key out of `config/params.yaml` again.
+    pub fn unset(&mut self, key: &str) {
+        self.settings.remove(key);
+        self.write_settings();
+    }
+
+    fn write_settings(&self) {
         let mut root = Map::new();
         for (key, value) in &self.settings {
             let mut at = &mut root;

@@ -35,7 +35,7 @@ fn a_run_without_a_terminal_is_a_list_of_lines() {
                 task: "extract.prints",
                 seconds: 9.0,
                 counts: &counts,
-                restored: false,
+                restored_from: None,
             },
         ),
         (9, Event::Warning { task: "preprocess.prints", text: "12 rows are not yet" }),
@@ -106,7 +106,15 @@ fn steps_are_counted_as_they_are_done_and_have_a_pace_of_their_own() {
         (4, rows("features", 4_000)),
         (4, step("merge", 2)),
         (6, rows("features", 200)),
-        (7, Event::Finished { task: "features", seconds: 7.0, counts: &counts, restored: true }),
+        (
+            7,
+            Event::Finished {
+                task: "features",
+                seconds: 7.0,
+                counts: &counts,
+                restored_from: Some("7-1"),
+            },
+        ),
     ];
     assert_eq!(
         printed(Mode::Lines, &events),
@@ -114,7 +122,7 @@ fn steps_are_counted_as_they_are_done_and_have_a_pace_of_their_own() {
          📈 [1/2] (50.0%) processed features: sort\n\
          📈 [200/10,000 rows] (2.0%) features: merge: 100 rows/s, ETA 1:38\n\
          📈 [2/2] (100.0%) processed features: merge\n\
-         ♻️  restored: features (duration: 7.00s)\n"
+         ♻️  restored: features from run 7-1 (duration: 7.00s)\n"
     );
 }
 
@@ -132,7 +140,15 @@ fn with_bars_only_what_is_over_is_a_line() {
         (0, Event::PlanReady { total: 2, to_run: 2 }),
         (0, started("features")),
         (7, rows("features", 200)),
-        (9, Event::Finished { task: "features", seconds: 9.0, counts: &counts, restored: false }),
+        (
+            9,
+            Event::Finished {
+                task: "features",
+                seconds: 9.0,
+                counts: &counts,
+                restored_from: None,
+            },
+        ),
     ];
     assert_eq!(printed(Mode::Bars, &events), "✅ done: features (duration: 9.00s)\n");
 }

@@ -82,6 +82,7 @@ impl Project {
             jobs: 2,
             force: false,
             allow_stale: false,
+            cache: true,
             lock_timeout: Duration::from_secs(20),
         };
         let project = Project {
@@ -276,7 +277,7 @@ impl Runner for Project {
     fn ingredients(
         &self,
         task: &TaskId,
-        _previous: &Manifest,
+        _previous: Option<&Manifest>,
         upstream: &Upstream,
     ) -> Result<Ingredients, TaskError> {
         Ok(self.list(task, &self.inputs(task, upstream)?))

@@ -94,7 +94,7 @@ fn edited_truncated_or_deleted_outputs_are_noticed_and_repaired() {
     assert_eq!(project.ran(), ["preprocess.taps"]);
 
     fs_err::remove_file(project.published("features")).unwrap();
-    assert_eq!(project.why(&[])[0], "features Run: output `features.txt` is missing");
+    assert_eq!(project.why(&[]), ["features Restore: output `features.txt` is missing"]);
     let summary = project.run(&[]);
     assert!(project.ran().is_empty(), "its object was still whole");
     assert!(summary.tasks.iter().any(|task| task.restored));
@@ -104,12 +104,15 @@ fn edited_truncated_or_deleted_outputs_are_noticed_and_repaired() {
 
 #[test]
 fn a_deleted_or_torn_manifest_is_noticed() {
-    let project = done();
+    let mut project = done();
     let path = project.layout().manifest("features", None);
     let text = fs_err::read_to_string(&path).unwrap();
     fs_err::write(&path, &text[..40]).unwrap();
-    assert!(project.why(&["features"])[0].starts_with("features Run: its manifest cannot be read"));
+    let why = project.why(&["features"]);
+    assert!(why[0].starts_with("features Restore: its manifest cannot be read"), "{why:?}");
     fs_err::remove_file(&path).unwrap();
+    assert_eq!(project.why(&[]), ["features Restore: never run"], "quality has nothing to do");
+    project.options.cache = false;
     assert_eq!(project.why(&["features"]), ["features Run: never run"]);
     project.run(&[]);
     assert_eq!(project.ran(), ["features"], "the same bytes: quality has nothing to do");
@@ -132,13 +135,20 @@ fn a_manifest_of_a_newer_version_is_not_overwritten() {
 fn going_back_to_old_settings_restores_the_kept_result() {
     let mut project = done();
     let first = project.read("features");
+    let made = project.manifest("features").unwrap().made_by();
     project.settings.insert("features".to_owned(), 14);
     project.run(&[]);
     assert_ne!(project.read("features"), first);
     project.settings.clear();
+    assert_eq!(
+        project.why(&[]),
+        ["features Restore: setting: 14 → 0", "quality Restore: input `features` changed"],
+        "what a restored task gives is known"
+    );
     let summary = project.run(&[]);
     assert!(project.ran().is_empty());
     assert!(summary.tasks[4].restored && summary.tasks[5].restored);
+    assert_eq!(summary.tasks[4].restored_from, Some(made));
     assert_eq!(project.read("features"), first);
     assert!(project.run(&[]).is_up_to_date());
 }
@@ -175,7 +185,7 @@ fn an_object_that_went_is_made_again_only_when_it_is_needed() {
     let why = project.why(&["preprocess"]);
     assert!(why[1].starts_with("preprocess.taps Blocked"), "{why:?}");
     let summary = project.run(&["preprocess"]);
-    assert_eq!(states(&summary), ["preprocess.prints=Done", "preprocess.taps=Failed"]);
+    assert_eq!(states(&summary), ["preprocess.prints=Done", "preprocess.taps=Blocked"]);
     project.run(&[]);
     assert_eq!(project.ran(), ["extract.taps", "preprocess.taps", "features", "quality"]);
 }
@@ -224,7 +234,8 @@ fn plan_and_status_survive_a_missing_input() {
     let failed = plan.tasks.iter().find(|task| task.verdict == Verdict::Failed).unwrap();
     assert_eq!(failed.task, id("extract.taps"));
     assert_eq!(plan.exit(), ExitCode::Input);
-    assert_eq!((plan.tasks[3].verdict, plan.tasks[3].certain), (Verdict::Run, false));
+    assert_eq!(plan.tasks[3].verdict, Verdict::Blocked);
+    assert_eq!(plan.tasks[5].blocked_by, Some(id("extract.taps")));
     let text = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<crate::scheduler::Plan>(&text).unwrap().tasks, plan.tasks);
 }

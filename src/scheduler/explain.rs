@@ -1,0 +1,84 @@
+//! One task explained: each of its ingredients, then and now, and what follows from the difference.
+//!
+//! Looks at the same things as a plan of all tasks, so the two cannot disagree. Knows names, values and
+//! digests; where a setting comes from is the configuration's to say.
+
+use serde::Serialize;
+
+use super::Scheduler;
+use super::outlook::Outlook;
+use super::plan::PlannedTask;
+use super::reason::{Ingredient, side_by_side};
+use crate::dag::TaskId;
+use crate::store::{Ingredients, MadeBy, Manifest};
+
+/// Why a task is what it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    #[serde(flatten)]
+    pub planned: PlannedTask,
+    /// The run whose result stands under the published names.
+    pub result: Option<MadeBy>,
+    /// The run whose ingredients are the old ones of the list.
+    pub against: Option<MadeBy>,
+    /// Those that differ first.
+    pub ingredients: Vec<Ingredient>,
+    /// Whether a result of the ingredients as they are now is still kept.
+    pub kept: Kept,
+    /// The tasks that need this one, near or far, with what becomes of them.
+    pub dependents: Vec<PlannedTask>,
+    /// The tasks that do not, and to which nothing that changed here matters.
+    pub independent: Vec<TaskId>,
+}
+
+/// Is there a result of these ingredients in the store?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Kept {
+    /// There is, made by that run.
+    Kept(MadeBy),
+    /// There is none.
+    NotKept,
+    /// The ingredients are not known before these tasks have run.
+    Unknown { before: Vec<TaskId> },
+}
+
+impl Scheduler<'_> {
+    /// Explains a task that is selected; `against` stands in for its last good result.
+    pub fn explain(&self, task: &TaskId, against: Option<Manifest>) -> Option<Explanation> {
+        let foresight = self.foresee();
+        let find = |wanted: &TaskId| foresight.outlooks.iter().find(|(task, _)| task == wanted);
+        let (_, outlook) = find(task)?;
+        let Outlook { planned, look, open, .. } = outlook;
+        let look = look.as_ref().ok();
+        let result = match look {
+            Some(look) => look.previous.clone(),
+            None => self.last_good(task),
+        };
+        let old = against.as_ref().or(result.as_ref());
+        let now = look.and_then(|look| look.ingredients.as_ref());
+        let kept = match now {
+            Some(now) if open.is_empty() => self.kept_by(task, now),
+            _ => Kept::Unknown { before: open.clone() },
+        };
+        let dependents = self.graph.descendants(task);
+        let planned_of = |task: &TaskId| Some(find(task)?.1.planned.clone());
+        let tasks = self.graph.tasks().iter();
+        let follow = tasks.clone().filter(|other| dependents.contains(other));
+        let independent = tasks.filter(|other| *other != task && !dependents.contains(other));
+        Some(Explanation {
+            planned: planned.clone(),
+            result: result.as_ref().map(Manifest::made_by),
+            against: old.map(Manifest::made_by),
+            ingredients: side_by_side(old.map(|old| &old.ingredients), now),
+            kept,
+            dependents: follow.filter_map(planned_of).collect(),
+            independent: independent.cloned().collect(),
+        })
+    }
+
+    fn kept_by(&self, task: &TaskId, ingredients: &Ingredients) -> Kept {
+        let kept = self.store.kept_result(task.stage(), task.source(), ingredients);
+        kept.ok().flatten().map_or(Kept::NotKept, |manifest| Kept::Kept(manifest.made_by()))
+    }
+}
