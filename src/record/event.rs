@@ -14,8 +14,8 @@ pub(super) enum Given<'a> {
     /// Nothing.
     #[default]
     Absent,
-    /// `null`.
-    Null,
+    /// `null`, as written: its text is a part of the line.
+    Null(&'a str),
     /// A string, unescaped.
     Text(&'a str),
     /// An integer literal, as written.
@@ -40,7 +40,7 @@ impl<'a> Event<'a> {
         let mut faults = Vec::new();
         let timestamp = match self.day {
             Given::Text(text) => rules.timestamp(text, &mut faults),
-            Given::Absent | Given::Null => rules.timestamp("", &mut faults),
+            Given::Absent | Given::Null(_) => rules.timestamp("", &mut faults),
             Given::Integer(raw) | Given::Other(raw) => {
                 let detail = format!("timestamp `{}` is not a string", shown(raw));
                 faults.push(Fault::new(Code::TimestampInvalid, detail));
@@ -84,7 +84,7 @@ fn no_id<'a>(
     faults: &mut Vec<Fault>,
 ) -> Option<Id<'a>> {
     faults.push(match given {
-        Given::Absent | Given::Null => field.missing(),
+        Given::Absent | Given::Null(_) => field.missing(),
         Given::Text(raw) | Given::Integer(raw) | Given::Other(raw) => field.wrong_type(raw, wanted),
     });
     None
@@ -94,7 +94,7 @@ fn no_id<'a>(
 #[inline]
 fn measure(position: Given<'_>, faults: &mut Vec<Fault>) -> Option<u64> {
     let raw = match position {
-        Given::Absent | Given::Null => return Some(0),
+        Given::Absent | Given::Null(_) => return Some(0),
         Given::Integer(raw) | Given::Text(raw) | Given::Other(raw) => raw,
     };
     let number = match position {

@@ -65,7 +65,7 @@ fn given<'a>(
     }
     let digits = raw.strip_prefix('-').unwrap_or(raw);
     Ok(match raw {
-        "null" => Given::Null,
+        "null" => Given::Null(raw),
         _ if digits.bytes().all(|byte| byte.is_ascii_digit()) => Given::Integer(raw),
         _ => Given::Other(raw),
     })

@@ -44,11 +44,7 @@ fn event_data<'a>(cursor: &mut Cursor<'a>, event: &mut Event<'a>) -> Option<()> 
         cursor.skip_space();
         if cursor.eat_word(b"\"position\"").is_some() {
             cursor.colon()?;
-            let value = match cursor.eat_word(b"null") {
-                Some(()) => Given::Null,
-                None => cursor.integer()?,
-            };
-            event.position = once(event.position, value)?;
+            event.position = once(event.position, cursor.null_or_integer()?)?;
         } else if cursor.eat_word(b"\"value_prop\"").is_some() {
             cursor.colon()?;
             event.value_prop = once(event.value_prop, cursor.string()?)?;
@@ -133,9 +129,7 @@ impl<'a> Cursor<'a> {
         if count == 0 || (count > 1 && digits[0] == b'0') {
             return None;
         }
-        let (text, rest) = self.rest.split_at(sign + count);
-        self.rest = rest;
-        std::str::from_utf8(text).ok().map(Given::Integer)
+        self.ascii(sign + count).map(Given::Integer)
     }
 
     #[inline]
@@ -144,5 +138,21 @@ impl<'a> Cursor<'a> {
             b'"' => self.string(),
             _ => self.integer(),
         }
+    }
+
+    #[inline]
+    fn null_or_integer(&mut self) -> Option<Given<'a>> {
+        match self.rest.starts_with(b"null") {
+            true => self.ascii(4).map(Given::Null),
+            false => self.integer(),
+        }
+    }
+
+    /// The next bytes, which are ASCII.
+    #[inline]
+    fn ascii(&mut self, count: usize) -> Option<&'a str> {
+        let (text, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        std::str::from_utf8(text).ok()
     }
 }

@@ -88,7 +88,12 @@ pub fn check_json<'a>(line: &'a [u8], rules: &Rules, scratch: &'a mut Scratch) -
     check_json_slowly(line, rules, scratch)
 }
 
-fn check_json_slowly<'a>(line: &'a [u8], rules: &Rules, scratch: &'a mut Scratch) -> Verdict<'a> {
+/// What [`check_json`] comes to without its fast reader, by serde_json.
+pub(crate) fn check_json_slowly<'a>(
+    line: &'a [u8],
+    rules: &Rules,
+    scratch: &'a mut Scratch,
+) -> Verdict<'a> {
     if line.len() > MAX_LINE_BYTES {
         return malformed(too_long(Source::Prints, line.len() as u64));
     }

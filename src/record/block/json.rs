@@ -243,8 +243,7 @@ fn places(line: &[u8], event: &Event<'_>) -> Option<Vec<(usize, usize, Value)>> 
     }
     match event.position {
         Given::Absent => {}
-        Given::Integer(text) => places.push(place(text, Value::Position)?),
-        // The fast reader keeps no place of it, so it is taught by a line with a number.
+        Given::Integer(text) | Given::Null(text) => places.push(place(text, Value::Position)?),
         _ => return None,
     }
     Some(places)

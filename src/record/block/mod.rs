@@ -9,6 +9,8 @@
 //!
 //! Counts lines and bytes within its block; does not know files.
 
+#[cfg(test)]
+mod agreement;
 mod csv;
 mod json;
 mod known;

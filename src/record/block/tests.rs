@@ -2,12 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::record::{Decimal, check_csv, check_json, json_line_is_blank};
-
-fn rules() -> Rules {
-    Rules { oldest_us: 1_449_100_800_000_000, max_amount: Decimal::parse("1000000").unwrap() }
-}
+use super::agreement::agree;
+use crate::record::CsvColumns;
 
 fn columns(header: &str) -> CsvColumns {
     CsvColumns::from_header(header.as_bytes()).unwrap()
@@ -19,99 +15,6 @@ fn cases(usual: u32) -> ProptestConfig {
     ProptestConfig::with_cases(if long { usual * 100 } else { usual })
 }
 
-/// A record: its place, and the row or what is wrong with it, as text.
-type Seen = (Place, Result<String, String>);
-
-#[derive(Default)]
-struct Records {
-    seen: Vec<Seen>,
-    coded: usize,
-    texts: Vec<Option<String>>,
-}
-
-fn row_text(row: Row<'_>) -> String {
-    format!("{row:?}")
-}
-
-fn fault_text(timestamp_us: Option<i64>, faults: &[Fault], raw: &[u8]) -> String {
-    format!("{timestamp_us:?} {faults:?} {raw:?}")
-}
-
-impl Sink for Records {
-    fn accept(&mut self, place: Place, row: Row<'_>, code: Option<PropCode>) {
-        if let Some(code) = code {
-            self.coded += 1;
-            assert!(code.index() < PropCode::LIMIT);
-            self.texts.resize(PropCode::LIMIT, None);
-            let text = self.texts[code.index()].get_or_insert_with(|| row.value_prop.to_owned());
-            assert_eq!(text, row.value_prop);
-        }
-        self.seen.push((place, Ok(row_text(row))));
-    }
-
-    fn reject(&mut self, place: Place, rejection: Rejection<'_>) {
-        let Rejection { timestamp_us, faults, raw } = rejection;
-        self.seen.push((place, Err(fault_text(timestamp_us, &faults, raw))));
-    }
-}
-
-/// One line after the other, with nothing remembered.
-fn naive(block: &[u8], skip: u32, columns: Option<&CsvColumns>) -> (Vec<Seen>, Counts) {
-    let (rules, mut scratch) = (rules(), Scratch::default());
-    let mut seen = Vec::new();
-    let mut counts = Counts::default();
-    for line in Lines::new(block) {
-        counts.lines += 1;
-        let blank = match columns {
-            Some(_) => line.bytes.is_empty(),
-            None => json_line_is_blank(line.bytes),
-        };
-        if line.index < skip {
-            continue;
-        }
-        if blank {
-            counts.blank_lines += 1;
-            continue;
-        }
-        let verdict = match columns {
-            Some(columns) => check_csv(line.bytes, columns, &rules, &mut scratch),
-            None => check_json(line.bytes, &rules, &mut scratch),
-        };
-        let place = Place { line: line.index, record: counts.records, offset: line.offset };
-        counts.records += 1;
-        seen.push((
-            place,
-            match verdict {
-                Verdict::Accepted(row) => Ok(row_text(row)),
-                Verdict::Rejected { timestamp_us, faults } => {
-                    Err(fault_text(timestamp_us, &faults, line.bytes))
-                }
-            },
-        ));
-    }
-    (seen, counts)
-}
-
-/// Parses blocks with one parser, each as it should be. Returns how many rows had a code.
-fn agree(blocks: &[&[u8]], skip: u32, columns: Option<&CsvColumns>) -> usize {
-    let rules = rules();
-    let mut parser = BlockParser::new(&rules, columns);
-    let mut records = Records::default();
-    for block in blocks {
-        records.seen.clear();
-        let counts = parser.parse(block, skip, &mut records);
-        let (seen, expected) = naive(block, skip, columns);
-        assert_eq!(counts, expected, "{}", block.escape_ascii());
-        assert_eq!(records.seen, seen, "{}", block.escape_ascii());
-    }
-    let mut texts: Vec<_> = records.texts.iter().flatten().collect();
-    let count = texts.len();
-    texts.sort_unstable();
-    texts.dedup();
-    assert_eq!(texts.len(), count, "one text, one code");
-    records.coded
-}
-
 const PRINT: &str = r#"{"day": "2020-11-01", "event_data": {"position": 0, "value_prop": "prepaid"}, "user_id": 98702}"#;
 const HEADER: &str = "pay_date,total,user_id,value_prop";
 const PAYMENT: &str = "2020-11-01,5.25,98702,prepaid";
@@ -119,9 +22,12 @@ const PAYMENT: &str = "2020-11-01,5.25,98702,prepaid";
 #[test]
 fn the_lines_of_a_log_are_read_by_what_was_learned_from_the_first() {
     for end in ["\n", "\r\n"] {
-        let lines = format!("{PRINT}{end}").repeat(100);
-        // Neither the first line, nor the last, behind which is less than a window.
-        assert_eq!(agree(&[lines.as_bytes()], 0, None), 98);
+        let positions = ["\"position\": 0, ", "\"position\": null, ", ""];
+        for line in positions.map(|position| PRINT.replace(positions[0], position)) {
+            let lines = format!("{line}{end}").repeat(100);
+            // Neither the first line, nor the last, behind which is less than a window.
+            assert_eq!(agree(&[lines.as_bytes()], 0, None), 98, "{line}");
+        }
         let lines = format!("{PAYMENT}{end}").repeat(100);
         // CSV has its header to learn from.
         assert_eq!(agree(&[lines.as_bytes()], 0, Some(&columns(HEADER))), 99);
@@ -134,6 +40,19 @@ fn the_lines_of_a_log_are_read_by_what_was_learned_from_the_first() {
     ];
     let lines = layouts.map(|line| line + "\n").concat().repeat(100);
     assert!(agree(&[lines.as_bytes()], 0, None) >= 394);
+}
+
+#[test]
+fn a_line_without_a_number_teaches_those_that_have_one_and_the_other_way_round() {
+    let null = PRINT.replace("0, ", "null, ");
+    for lines in [[&null, PRINT], [PRINT, &null]] {
+        let lines = format!("{}\n{}\n", lines[0], lines[1]).repeat(50);
+        assert_eq!(agree(&[lines.as_bytes()], 0, None), 98);
+    }
+    for other in ["nul", "nulls", "null0", "Null", "nil", "-null", "\"null\"", "[null]", "0null"] {
+        let lines = format!("{null}\n{}\n", null.replace("null", other)).repeat(3);
+        agree(&[lines.as_bytes()], 0, None);
+    }
 }
 
 #[test]
@@ -301,14 +220,9 @@ fn every_byte_of_a_known_line_matters() {
         formats.iter().flat_map(|(lines, columns)| lines.iter().map(move |line| (line, *columns)))
     {
         let known = format!("{line}\n").repeat(2);
-        let rules = rules();
-        let mut parser = BlockParser::new(&rules, columns);
+        let mut blocks: Vec<Vec<u8>> = Vec::new();
         let mut check = |line: &[u8]| {
-            let block = [known.as_bytes(), line, b"\n", known.as_bytes()].concat();
-            let mut records = Records::default();
-            let counts = parser.parse(&block, 0, &mut records);
-            let expected = naive(&block, 0, columns);
-            assert_eq!((records.seen, counts), expected, "{}", block.escape_ascii());
+            blocks.push([known.as_bytes(), line, b"\n", known.as_bytes()].concat());
         };
         for at in 0..=line.len() {
             let (start, rest) = line.as_bytes().split_at(at);
@@ -319,32 +233,36 @@ fn every_byte_of_a_known_line_matters() {
                 check(&[start, &[byte], rest.get(1..).unwrap_or_default()].concat());
             }
         }
+        agree(&blocks.iter().map(Vec::as_slice).collect::<Vec<_>>(), 0, columns);
     }
 }
 
 /// A way to write a print: white space, order of keys, kinds of values.
 fn layout() -> impl Strategy<Value = String> {
     let spaces = prop::collection::vec("[ \t\r]{0,2}| {30,36}", 12);
-    (spaces, any::<[bool; 4]>(), 0_usize..3, prop::sample::select(vec!["", "", ",\"x\":[1]"]))
-        .prop_map(|(spaces, flips, turn, extra)| {
+    let position = prop::sample::select(vec![None, Some("null"), Some("NUMBER"), Some("NUMBER")]);
+    let extra = prop::sample::select(vec!["", "", ",\"x\":[1]"]);
+    (spaces, any::<[bool; 3]>(), 0_usize..3, position, extra).prop_map(
+        |(spaces, flips, turn, position, extra)| {
             let [s, t, u] = [&spaces[0], &spaces[1], &spaces[2]];
             let mut inner = vec![format!("\"value_prop\"{s}:{t}\"PROP\"{u}")];
-            if flips[0] {
-                inner.push(format!("{}\"position\"{}:NUMBER", spaces[3], spaces[4]));
+            if let Some(position) = position {
+                inner.push(format!("{}\"position\"{}:{position}", spaces[3], spaces[4]));
             }
-            if flips[1] {
+            if flips[0] {
                 inner.reverse();
             }
-            let user = if flips[2] { "USER" } else { "\"USER\"" };
+            let user = if flips[1] { "USER" } else { "\"USER\"" };
             let mut outer = [
                 format!("{}\"day\"{}:{}\"DAY\"{}", spaces[5], spaces[6], spaces[7], spaces[8]),
                 format!("{}\"user_id\":{}{user}", spaces[9], spaces[10]),
                 format!("\"event_data\":{{{}}}{}", inner.join(","), spaces[11]),
             ];
             outer.rotate_left(turn);
-            let end = if flips[3] { "\r\n" } else { "\n" };
+            let end = if flips[2] { "\r\n" } else { "\n" };
             format!("{s}{{{}{extra}}}{t}{end}", outer.join(","))
-        })
+        },
+    )
 }
 
 const DAYS: &[&str] =
