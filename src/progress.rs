@@ -62,6 +62,10 @@ pub enum Event<'a> {
     },
     /// A task failed, or was refused because of what it needs, which the exit code tells.
     Failed { task: &'a str, seconds: f64, exit: ExitCode, message: &'a str, hint: Option<&'a str> },
+    /// A try of a task failed; the next one, retry `retry` (from 1) of `of`, comes after a while (`5s`).
+    Retrying { task: &'a str, message: &'a str, after: &'a str, retry: u32, of: u32 },
+    /// A task never began, because another one failed that it does not need.
+    NotBegun { task: &'a str },
     /// A task cannot run because of `by`.
     Blocked { task: &'a str, by: &'a str },
     /// A task was stopped, or never began, because the run was stopped.
@@ -72,6 +76,7 @@ pub enum Event<'a> {
         up_to_date: usize,
         failed: usize,
         blocked: usize,
+        not_begun: usize,
         stopped: usize,
         seconds: f64,
     },

@@ -148,6 +148,7 @@ fn word(task: &TaskResult) -> &'static str {
         TaskState::Done => "done",
         TaskState::Failed => "failed",
         TaskState::Blocked => "blocked",
+        TaskState::NotBegun => "not_begun",
         TaskState::Cancelled => "stopped",
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::airflow_mode::AirflowMode;
+use crate::dag::time_of;
 
 /// Flags that stand before or after any command.
 #[derive(Debug, Clone, Args)]
@@ -74,35 +75,12 @@ impl Global {
 }
 
 /// Reads `60s`, `2m`, `1h`, `500ms` or a plain number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| "expected a time like 60s or 2m".to_owned())?;
-    let millis = match unit {
-        "ms" => Some(1),
-        "" | "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    millis
-        .and_then(|unit| number.checked_mul(unit))
-        .map(Duration::from_millis)
-        .ok_or_else(|| "expected a time like 60s, 500ms, 2m or 1h".to_owned())
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    time_of(text).ok_or_else(|| "expected a time like 60s, 500ms, 2m or 1h".to_owned())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units_and_plain_numbers_are_seconds() {
-        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
-        assert_eq!(duration("0"), Ok(Duration::ZERO));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "s", "5 s", "-1s", "1d", "99999999999999999999s"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
+/// The same above zero.
+pub(super) fn duration_above_zero(text: &str) -> Result<Duration, String> {
+    let time = time_of(text).filter(|time| !time.is_zero());
+    time.ok_or_else(|| "expected a time above zero like 60s, 500ms, 2m or 1h".to_owned())
 }

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::airflow_document::Document;
-use super::global::Global;
+use super::global::{Global, duration, duration_above_zero};
 use super::output;
 use super::plan_command;
 use super::project::Project;
@@ -19,7 +20,7 @@ use super::signals::Signals;
 use crate::dag::{Graph, TaskId, select};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::scheduler::{Options, RunSummary, Scheduler, TaskResult, TaskState};
+use crate::scheduler::{Options, RunSummary, Scheduler, TaskResult, TaskState, TriesAsked};
 use crate::store::{Asked, Place, new_run_id};
 
 /// Below this much memory for each, tasks run one after the other.
@@ -41,6 +42,19 @@ pub(super) struct PlainStage {
     /// Go on with upstream artifacts that are not up to date
     #[arg(long)]
     pub allow_stale: bool,
+    /// After a failure go on with all that does not need what failed
+    #[arg(short, long)]
+    keep_going: bool,
+    /// Try a task again so often after exit 1, 3 or 75 [default: `retries` of its stage in
+    /// dags/carousel.yaml; 0 as a task of Airflow, which has its own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
+    retries: Option<u32>,
+    /// The time before the first retry (5s, 2m); it doubles with each [default: `retry_delay`]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    retry_delay: Option<Duration>,
+    /// How long one try of a task may take (30s, 10m) [default: `timeout`]
+    #[arg(long, value_name = "TIME", value_parser = duration_above_zero)]
+    task_timeout: Option<Duration>,
     /// Say at the end where the time went: seconds of all threads by kind of work
     #[arg(long)]
     timings: bool,
@@ -116,6 +130,17 @@ pub(super) fn options(global: &Global, project: &Project, allow_stale: bool) -> 
         cache: !global.no_cache,
         allow_stale,
         lock_timeout: global.lock_timeout,
+        keep_going: false,
+        tries: TriesAsked::default(),
+    }
+}
+
+impl PlainStage {
+    /// What of these flags says how tasks are tried.
+    fn tries(&self, is_airflow_task: bool) -> TriesAsked {
+        // Airflow tries again itself, and would not see those that were made here.
+        let retries = self.retries.or(is_airflow_task.then_some(0));
+        TriesAsked { retries, delay: self.retry_delay, timeout: self.task_timeout }
     }
 }
 
@@ -151,11 +176,15 @@ pub(super) fn carry_out(
     notes: &[String],
 ) -> Result<ExitCode, Error> {
     let command = asked.command.as_str();
-    let options = options(global, project, asked.allow_stale);
+    let options = Options {
+        keep_going: args.keep_going,
+        tries: args.tries(global.mode.is_some()),
+        ..options(global, project, asked.allow_stale)
+    };
     if global.dry_run {
         return plan_command::show(global, project, graph, selection, &options, false);
     }
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(project.store.stop())?;
     let log = project.start_log(global, true);
     let display = log.display();
     let as_of = project.config().as_of();
@@ -251,6 +280,7 @@ fn words(project: &Project, summary: &RunSummary, exit: ExitCode) -> String {
             (TaskState::UpToDate, "up to date"),
             (TaskState::Failed, "failed"),
             (TaskState::Blocked, "blocked"),
+            (TaskState::NotBegun, "not begun"),
             (TaskState::Cancelled, "stopped"),
         ] {
             if count(state) > 0 {
@@ -260,6 +290,9 @@ fn words(project: &Project, summary: &RunSummary, exit: ExitCode) -> String {
         let seconds = summary.seconds;
         let noun = if tasks == 1 { "task" } else { "tasks" };
         text.push_str(&format!("{tasks} {noun}: {} in {seconds:.2}s\n", parts.join(", ")));
+        if count(TaskState::NotBegun) > 0 {
+            text.push_str("hint: `--keep-going` runs all that does not need what failed\n");
+        }
     }
     if matches!(exit, ExitCode::Success | ExitCode::NothingToDo) {
         let gold = project.store.layout().path(&Place::gold());
@@ -310,6 +343,7 @@ fn table(summary: &RunSummary) -> String {
             TaskState::Done => "done",
             TaskState::Failed => "failed",
             TaskState::Blocked => "blocked",
+            TaskState::NotBegun => "not begun",
             TaskState::Cancelled => "stopped",
         };
         let facts = match (&task.blocked_by, task.state) {

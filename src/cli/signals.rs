@@ -21,7 +21,7 @@ use crate::exit_code::ExitCode;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What signals have asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Signals {
     /// Set by either signal.
     pub stop: Arc<AtomicBool>,
@@ -29,9 +29,9 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on; the same signal a second time ends the process at once.
-    pub fn listen() -> Result<Signals, Error> {
-        let signals = Signals::default();
+    /// Listens from now on, and sets `stop` for the first one; the same signal a second time ends the process at once.
+    pub fn listen(stop: &Arc<AtomicBool>) -> Result<Signals, Error> {
+        let signals = Signals { stop: Arc::clone(stop), terminated: Arc::default() };
         let failed = |error: std::io::Error| {
             Error::new(ExitCode::Failure, format!("cannot listen to signals: {error}"))
         };

@@ -96,7 +96,7 @@ impl AirflowSettings {
 }
 
 /// A value that is checked where it is read: only there an error knows its key and line.
-trait Checked: Sized {
+pub(super) trait Checked: Sized {
     const EXPECTED: &'static str;
     fn of_text(_: &str) -> Option<Self> {
         None
@@ -106,7 +106,7 @@ trait Checked: Sized {
     }
 }
 
-struct Check<T>(PhantomData<T>);
+pub(super) struct Check<T>(pub PhantomData<T>);
 
 impl<T: Checked> Visitor<'_> for Check<T> {
     type Value = T;

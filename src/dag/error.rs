@@ -7,7 +7,7 @@ use crate::exit_code::ExitCode;
 pub enum DagError {
     /// The file is not the YAML that it should be.
     #[error("`{file}`: {message}")]
-    Syntax { file: String, message: String },
+    Syntax { file: String, message: String, hint: Option<String> },
     /// A name in the file means nothing.
     #[error("`{file}` line {line}: unknown {what} `{name}` in {place}")]
     Unknown {
@@ -50,13 +50,21 @@ impl DagError {
             DagError::Unknown { hint, .. }
             | DagError::Form { hint, .. }
             | DagError::Selector { hint, .. } => Some(hint),
-            DagError::Syntax { .. }
-            | DagError::Duplicate { .. }
+            DagError::Syntax { hint, .. } => hint.as_deref(),
+            DagError::Duplicate { .. }
             | DagError::Empty { .. }
             | DagError::Settings { .. }
             | DagError::Cycle { .. } => None,
         }
     }
+}
+
+/// What somebody meant by a key that the reader of YAML does not know; it names all that it knows.
+pub(super) fn suggest_field(message: &str) -> Option<String> {
+    let (_, names) = message.split_once("unknown field `")?;
+    let mut names = names.split('`').step_by(2);
+    let name = names.next()?;
+    Some(suggest(name, names.take_while(|name| !name.contains(char::is_whitespace))))
 }
 
 /// `did you mean …?` if something is close, and all that there is.

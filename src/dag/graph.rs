@@ -14,6 +14,7 @@ use super::error::{DagError, suggest};
 use super::form::{StageForm, check_forms};
 use super::spec::{Each, Spec, StageSpec};
 use super::task_id::TaskId;
+use super::tries::Tries;
 
 /// Tasks and their needs.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Graph {
     index: BTreeMap<TaskId, NodeIndex>,
     /// What a task needs comes before it; by name where nothing else decides.
     order: Vec<TaskId>,
+    /// By stage.
+    tries: BTreeMap<String, Tries>,
 }
 
 impl Graph {
@@ -62,7 +65,13 @@ impl Graph {
         }
         let stages = spec.stages.iter().map(|stage| stage.name.clone()).collect();
         let order = order(&graph);
-        Ok(Graph { name: spec.name.clone(), stages, graph, index, order })
+        let tries = spec.stages.iter().map(|stage| (stage.name.clone(), stage.tries)).collect();
+        Ok(Graph { name: spec.name.clone(), stages, graph, index, order, tries })
+    }
+
+    /// How a task is tried.
+    pub fn tries(&self, task: &TaskId) -> Tries {
+        self.tries.get(task.stage()).copied().unwrap_or_default()
     }
 
     /// The graph's own name.
@@ -112,6 +121,7 @@ fn tasks_of(stage: &StageSpec, sources: &[&str]) -> Result<Vec<TaskId>, DagError
         TaskId::new(&stage.name, source).map_err(|error| DagError::Syntax {
             file: "the program".to_owned(),
             message: error.to_string(),
+            hint: None,
         })
     };
     match stage.each {

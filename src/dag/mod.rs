@@ -11,6 +11,7 @@ mod graph;
 mod selector;
 mod spec;
 mod task_id;
+mod tries;
 
 pub use airflow::{AirflowSettings, Timetable};
 pub use error::DagError;
@@ -19,3 +20,4 @@ pub use graph::Graph;
 pub use selector::select;
 pub use spec::Spec;
 pub use task_id::TaskId;
+pub use tries::{Tries, time_of, time_text};

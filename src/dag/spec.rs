@@ -7,8 +7,9 @@ use std::fmt;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::airflow::AirflowSettings;
-use super::error::DagError;
+use super::airflow::{AirflowSettings, Retries};
+use super::error::{DagError, suggest_field};
+use super::tries::{Delay, Timeout, Tries};
 
 /// The graph that is used where a project has none of its own.
 pub const BUILT_IN: &str = include_str!("../../dags/carousel.yaml");
@@ -51,6 +52,7 @@ pub struct StageSpec {
     pub name: String,
     pub each: Option<Each>,
     pub needs: Vec<String>,
+    pub tries: Tries,
     /// Where its key is in the file, from 1.
     pub line: usize,
 }
@@ -81,11 +83,28 @@ enum Version {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "a map of `each` and `needs`")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map of `each`, `needs`, `retries`, `retry_delay` and `timeout`"
+)]
 struct RawStage {
     each: Option<Each>,
     #[serde(default)]
     needs: Vec<String>,
+    retries: Option<Retries>,
+    retry_delay: Option<Delay>,
+    timeout: Option<Timeout>,
+}
+
+impl RawStage {
+    fn tries(&self) -> Tries {
+        let usual = Tries::default();
+        Tries {
+            retries: self.retries.map_or(usual.retries, |retries| retries.0),
+            delay: self.retry_delay.map_or(usual.delay, |delay| delay.0),
+            timeout: self.timeout.map(|timeout| timeout.0),
+        }
+    }
 }
 
 /// A map that keeps doubled keys, for the error to name.
@@ -123,7 +142,10 @@ impl Spec {
 
     /// Reads a graph file; `file` is how errors name it.
     pub fn parse(text: &str, file: &str) -> Result<Spec, DagError> {
-        let syntax = |message: String| DagError::Syntax { file: file.to_owned(), message };
+        let syntax = |message: String| {
+            let hint = suggest_field(&message);
+            DagError::Syntax { file: file.to_owned(), message, hint }
+        };
         let raw: RawSpec = serde_yaml::from_str(text).map_err(|error| syntax(error.to_string()))?;
         let Version::Number(version) = raw.version;
         if version != SPEC_VERSION {
@@ -137,7 +159,9 @@ impl Spec {
             return Err(DagError::Empty { file: file.to_owned(), line });
         }
         let mut stages: Vec<StageSpec> = Vec::new();
-        for (name, RawStage { each, needs }) in raw.stages.0 {
+        for (name, stage) in raw.stages.0 {
+            let tries = stage.tries();
+            let RawStage { each, needs, .. } = stage;
             let before = stages.iter().filter(|stage| stage.name == name).count();
             let line = line_of_key(text, &name, before);
             if before > 0 {
@@ -148,7 +172,7 @@ impl Spec {
                 let (file, name) = (file.to_owned(), twice.clone());
                 return Err(DagError::Duplicate { file, line, what: "need", name });
             }
-            stages.push(StageSpec { name, each, needs, line });
+            stages.push(StageSpec { name, each, needs, tries, line });
         }
         let airflow = raw.airflow.unwrap_or_default();
         if let Some((key, fault)) = airflow.fault() {
@@ -211,9 +235,13 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named_with_their_line() {
-        let text = "version: 1\nname: x\nstages:\n  a:\n    retries: 3\n";
-        let error = error(text);
-        assert!(error.starts_with("`dags/x.yaml`: stages.a: unknown field `retries`"), "{error}");
+        let text = "version: 1\nname: x\nstages:\n  a:\n    retrys: 3\n";
+        let error = Spec::parse(text, "dags/x.yaml").unwrap_err();
+        let hint =
+            "did you mean `retries`? known: `each`, `needs`, `retries`, `retry_delay`, `timeout`";
+        assert_eq!(error.hint(), Some(hint));
+        let error = error.to_string();
+        assert!(error.starts_with("`dags/x.yaml`: stages.a: unknown field `retrys`"), "{error}");
         assert!(error.contains("line 5"), "{error}");
     }
 
@@ -248,7 +276,10 @@ mod tests {
         for (text, word) in [
             ("version: x\nname: x\nstages: {}", "`version` must be a whole number"),
             ("version: 1\nname: x\nstages: x", "expected a map of stages"),
-            ("version: 1\nname: x\nstages: {a: x}", "expected a map of `each` and `needs`"),
+            (
+                "version: 1\nname: x\nstages: {a: x}",
+                "expected a map of `each`, `needs`, `retries`, ",
+            ),
             ("version: 1\nname: x\nstages: {a: {each: x}}", "`sources`"),
             ("version: 1\nname: x\nstages: {a: {each: [x]}}", "`sources`"),
         ] {

@@ -48,6 +48,14 @@ fn below(hint: Option<&str>) -> String {
     hint.map(|hint| format!("\n   hint: {hint}")).unwrap_or_default()
 }
 
+pub(super) fn retrying(task: &str, message: &str, after: &str, retry: u32, of: u32) -> String {
+    format!("🔁 retrying in {after} ({retry} of {of}): {task}: {message}")
+}
+
+pub(super) fn not_begun(task: &str) -> String {
+    format!("⏸️  not begun: {task}, for another task failed")
+}
+
 pub(super) fn blocked(task: &str, by: &str) -> String {
     format!("🚧 blocked: {task} by {by}")
 }

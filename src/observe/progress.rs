@@ -134,6 +134,16 @@ impl Display {
                 let exit = exit.code();
                 tracing::error!(target: TARGET, task, seconds, exit, hint, "{}", first_line(&line));
             }
+            Event::Retrying { task, message, after, retry, of } => {
+                let line = lines::retrying(task, message, after, retry, of);
+                self.end(task, Level::WARN, &line);
+                tracing::warn!(target: TARGET, task, retry, of, after, "{}", first_line(&line));
+            }
+            Event::NotBegun { task } => {
+                let line = lines::not_begun(task);
+                self.end(task, Level::WARN, &line);
+                tracing::warn!(target: TARGET, task, "{line}");
+            }
             Event::Blocked { task, by } => {
                 let line = lines::blocked(task, by);
                 self.failure(task, Level::WARN, &line);
@@ -144,18 +154,19 @@ impl Display {
                 self.end(task, Level::WARN, &line);
                 tracing::warn!(target: TARGET, task, "{line}");
             }
-            Event::AllDone { done, up_to_date, failed, blocked, stopped, seconds } => {
+            Event::AllDone { done, up_to_date, failed, blocked, not_begun, stopped, seconds } => {
                 let counts = [
                     (done, "done"),
                     (up_to_date, "up to date"),
                     (failed, "failed"),
                     (blocked, "blocked"),
+                    (not_begun, "not begun"),
                     (stopped, "stopped"),
                 ];
                 let line = lines::all_done(&counts, seconds);
                 self.print(Groups::finish);
                 self.line(Level::INFO, &line);
-                tracing::info!(target: TARGET, done, up_to_date, failed, blocked, stopped, seconds, "{line}");
+                tracing::info!(target: TARGET, done, up_to_date, failed, blocked, not_begun, stopped, seconds, "{line}");
             }
         }
     }

@@ -24,6 +24,8 @@ pub(super) enum Leaves {
     Well,
     /// Those that wait for it never run.
     Badly,
+    /// It never began; those that wait for it wait until the end.
+    Unbegun,
 }
 
 impl Board {
@@ -58,6 +60,9 @@ impl Board {
     /// A running task is done; returns those that are blocked by it for good.
     pub(super) fn left(&mut self, graph: &Graph, task: &TaskId, how: Leaves) -> Vec<TaskId> {
         self.running.remove(task);
+        if how == Leaves::Unbegun {
+            return Vec::new();
+        }
         let waits: Vec<TaskId> = self
             .waiting
             .iter()
@@ -84,7 +89,7 @@ impl Board {
         Vec::new()
     }
 
-    /// The run is to stop: all that has not begun leaves.
+    /// Nothing more is to begin: all that has not begun leaves.
     pub(super) fn clear(&mut self) -> Vec<TaskId> {
         let waiting = std::mem::take(&mut self.waiting).into_keys();
         std::mem::take(&mut self.ready).into_iter().chain(waiting).collect()

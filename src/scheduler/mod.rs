@@ -1,18 +1,23 @@
 //! The scheduler: which tasks are not up to date and why, and running them in order, side by side.
 //!
 //! `reason` the difference of two lists of ingredients, `freshness` one task against the disk, `outlook` all
-//! of them one after the other, `plan` what comes of it, `explain` one of them in full, `board` who may go next, `turn` one task from lock to commit, `run` all of it. Knows tasks and
-//! digests; takes the stages through [`crate::task::Runner`] and knows no data.
+//! of them one after the other, `plan` what comes of it, `explain` one of them in full, `board` who may go
+//! next, `turn` one task from lock to commit, `limit` for how long, `tries` how often, `remembered` what need
+//! not be tried, `run` all of it. Knows tasks and digests; takes the stages through
+//! [`crate::task::Runner`] and knows no data.
 
 mod board;
 mod explain;
 mod freshness;
+mod limit;
 mod outlook;
 mod plan;
 mod reason;
+mod remembered;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod turn;
 
 use std::collections::BTreeSet;
@@ -23,6 +28,7 @@ pub use explain::{Explanation, Kept};
 pub use plan::{Plan, PlannedTask, Verdict};
 pub use reason::{Ingredient, IngredientKind, Reason};
 pub use run::{RunSummary, TaskResult, TaskState};
+pub use tries::TriesAsked;
 
 use crate::dag::{Graph, TaskId};
 use crate::progress::EventSink;
@@ -42,6 +48,10 @@ pub struct Options {
     pub cache: bool,
     /// How long to wait for the lock of a task.
     pub lock_timeout: Duration,
+    /// After a failure go on with all that does not need what failed.
+    pub keep_going: bool,
+    /// In place of what the graph says.
+    pub tries: TriesAsked,
 }
 
 /// All that a plan or a run needs.

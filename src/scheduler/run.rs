@@ -1,9 +1,9 @@
 //! A whole run: workers take tasks from the board until it is empty, then the store is tidied.
 //!
-//! Knows the order of things and the summary; a single task's turn is in `turn.rs`.
+//! Knows the order of things and the summary; the tries of a single task are in `tries.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use super::Scheduler;
 use super::board::{Board, Leaves};
 use super::plan::Plan;
 use super::reason::Reason;
-use super::turn::Turn;
 use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
 use crate::progress::Event;
@@ -33,6 +32,8 @@ pub enum TaskState {
     Failed,
     /// A task upstream did not end well, or is not selected and not up to date.
     Blocked,
+    /// Another task failed before it could begin; it does not need that one.
+    NotBegun,
     /// The run was stopped before it was done.
     Cancelled,
 }
@@ -57,6 +58,12 @@ pub struct TaskResult {
     pub error: Option<Failure>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<TaskId>,
+    /// How often it was tried again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u32,
+    /// The run whose failure was told again, if it was not computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<String>,
     /// Of its result, new or up to date; of the failed attempt as far as it came.
     pub counts: Map<String, Value>,
     pub outputs: Vec<Output>,
@@ -87,6 +94,8 @@ impl TaskResult {
             phases: BTreeMap::new(),
             error: None,
             blocked_by: None,
+            retries: 0,
+            remembered: None,
             counts: Map::new(),
             outputs: Vec::new(),
             warnings: Vec::new(),
@@ -100,6 +109,11 @@ impl TaskResult {
         (self.counts, self.outputs, self.warnings) = (counts, outputs, warnings);
         self.made_of = Some(MadeOf { fingerprint, ingredients, made_by: run.id });
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What became of a run, its tasks in the order of the graph.
@@ -128,7 +142,10 @@ impl RunSummary {
 pub(super) struct Run {
     pub id: String,
     total: usize,
-    started: AtomicUsize,
+    /// In the order in which they began.
+    started: Mutex<Vec<TaskId>>,
+    /// A task failed, and nothing more is to begin.
+    ending: AtomicBool,
     committed: AtomicBool,
     in_use: Mutex<Option<InUse>>,
     /// The results that this run found up to date or made, by fingerprint.
@@ -138,10 +155,20 @@ pub(super) struct Run {
 impl Run {
     /// Tells that a task begins.
     pub(super) fn tell_started(&self, scheduler: &Scheduler<'_>, task: &TaskId, why: &[Reason]) {
-        let index = self.started.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = started.iter().position(|known| known == task).unwrap_or_else(|| {
+            started.push(task.clone());
+            started.len() - 1
+        }) + 1;
+        drop(started);
         let reasons: Vec<String> = why.iter().map(Reason::to_string).collect();
         let (task, total) = (task.as_str(), self.total);
         scheduler.events.event(&Event::Started { task, index, total, reasons: &reasons });
+    }
+
+    /// Is nothing more to begin, since a task failed?
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     /// From now on nobody removes anything from the store. A run with nothing to do never asks.
@@ -178,7 +205,10 @@ impl Run {
             scheduler.events.event(&Event::Warning { task: "store", text: &text });
         };
         drop(self.in_use);
+        // Whoever stops a run does not want to wait for what the next one may do as well.
+        let stopped = scheduler.cancel.load(Ordering::Relaxed);
         if self.committed.into_inner()
+            && !stopped
             && let Err(error) = scheduler.store.prune()
         {
             warn("old results could not be removed", error);
@@ -226,7 +256,8 @@ impl Scheduler<'_> {
         let run = Run {
             id,
             total,
-            started: AtomicUsize::new(0),
+            started: Mutex::default(),
+            ending: AtomicBool::new(false),
             committed: AtomicBool::new(false),
             in_use: Mutex::new(None),
             settled: Mutex::default(),
@@ -241,7 +272,12 @@ impl Scheduler<'_> {
         });
         let run_id = run.id.clone();
         run.tidy(self);
-        let desk = shared.desk.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut desk = shared.desk.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let waiting = desk.board.clear();
+        for task in self.graph.tasks().iter().filter(|task| waiting.contains(task)) {
+            self.events.event(&Event::NotBegun { task: task.as_str() });
+            desk.results.push(TaskResult::new(task.clone(), TaskState::NotBegun));
+        }
         let mut tasks = desk.results;
         let place = |task: &TaskId| self.graph.tasks().iter().position(|other| other == task);
         tasks.sort_by_key(|result| place(&result.task));
@@ -252,6 +288,7 @@ impl Scheduler<'_> {
             up_to_date: summary.count(TaskState::UpToDate),
             failed: summary.count(TaskState::Failed),
             blocked: summary.count(TaskState::Blocked),
+            not_begun: summary.count(TaskState::NotBegun),
             stopped: summary.count(TaskState::Cancelled),
             seconds: summary.seconds,
         });
@@ -284,9 +321,9 @@ impl Scheduler<'_> {
                 let beside = desk.board.concurrency(self.graph, &task, planned);
                 drop(desk);
                 let concurrency = beside.min(self.options.jobs.max(1));
-                let result = Turn::new(self, run, plan, &task, concurrency).take();
+                let result = self.try_task(run, plan, &task, concurrency);
                 desk = shared.desk();
-                self.leave(&mut desk, result);
+                self.leave(run, &mut desk, result);
                 shared.changed.notify_all();
             } else if desk.board.is_over() {
                 return;
@@ -296,11 +333,15 @@ impl Scheduler<'_> {
         }
     }
 
-    fn leave(&self, desk: &mut Desk, result: TaskResult) {
+    fn leave(&self, run: &Run, desk: &mut Desk, result: TaskResult) {
         let by = result.task.clone();
+        if result.state == TaskState::Failed && !self.options.keep_going {
+            run.ending.store(true, Ordering::Relaxed);
+        }
         let (how, state) = match result.state {
             TaskState::UpToDate | TaskState::Done => (Leaves::Well, TaskState::Blocked),
             TaskState::Cancelled => (Leaves::Badly, TaskState::Cancelled),
+            TaskState::NotBegun => (Leaves::Unbegun, TaskState::NotBegun),
             TaskState::Failed | TaskState::Blocked => (Leaves::Badly, TaskState::Blocked),
         };
         desk.results.push(result);
@@ -322,6 +363,6 @@ fn exit(tasks: &[TaskResult]) -> ExitCode {
     ExitCode::worst(tasks.iter().filter_map(|task| match task.state {
         TaskState::Cancelled => Some(ExitCode::Interrupted),
         TaskState::Failed | TaskState::Blocked => task.error.as_ref().map(|error| error.exit),
-        TaskState::UpToDate | TaskState::Done => None,
+        TaskState::UpToDate | TaskState::Done | TaskState::NotBegun => None,
     }))
 }

@@ -4,25 +4,33 @@
 //! is noted beside the last good result, which stays. Does not know the other tasks' turns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::Scheduler;
 use super::freshness::Look;
+use super::limit::within;
 use super::plan::Plan;
 use super::reason::Reason;
+use super::remembered::Remembered;
 use super::run::{MadeOf, Run, TaskResult, TaskState};
-use crate::dag::TaskId;
+use crate::dag::{TaskId, time_text};
 use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink, Progress, Unit};
-use crate::store::{Digest, ErrorFact, Lock, LockError, Manifest, Outcome, Stopwatch};
-use crate::task::{Failure, Leaves, Product, TaskContext, TaskError};
+use crate::store::{Digest, ErrorFact, Lock, Manifest, Outcome, Stopwatch};
+use crate::task::{Leaves, Product, TaskContext, TaskError};
 use crate::timings::Timings;
 
-/// How a turn ended well.
+/// How a turn ended but for an error.
 enum Ended {
     UpToDate(Manifest),
     Restored(Manifest),
     Done(Manifest),
+    /// It would fail as it did before.
+    Remembered(Box<Remembered>),
+    /// The run ends before it could begin.
+    NotBegun,
 }
 
 /// A task's turn and what is known of it so far.
@@ -32,6 +40,7 @@ pub(super) struct Turn<'a> {
     pub plan: &'a Plan,
     pub task: &'a TaskId,
     pub concurrency: usize,
+    timeout: Option<Duration>,
     watch: Stopwatch,
     reasons: Vec<Reason>,
     timings: Timings,
@@ -48,6 +57,7 @@ impl<'a> Turn<'a> {
         plan: &'a Plan,
         task: &'a TaskId,
         concurrency: usize,
+        timeout: Option<Duration>,
     ) -> Turn<'a> {
         let watch = Stopwatch::start(&run.id);
         let (reasons, upstream, warnings) = (Vec::new(), Vec::new(), Mutex::default());
@@ -58,6 +68,7 @@ impl<'a> Turn<'a> {
             plan,
             task,
             concurrency,
+            timeout,
             watch,
             reasons,
             timings,
@@ -66,12 +77,12 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Takes the turn, whatever comes.
+    /// Takes the turn, whatever comes. A failure is not told yet: there may be another try.
     pub(super) fn take(mut self) -> TaskResult {
         let task = self.task;
         // `ingredients` may panic as well as `run`, and a worker that dies would leave the others waiting.
-        let ended = caught(task, || self.try_take());
-        if ended.is_ok() {
+        let ended = caught(task, || self.try_take()).map_err(|error| self.or_stopped(error));
+        if matches!(ended, Ok(Ended::UpToDate(_) | Ended::Restored(_) | Ended::Done(_))) {
             self.let_go();
         }
         let mut result = TaskResult::new(self.task.clone(), TaskState::Failed);
@@ -94,13 +105,25 @@ impl<'a> Turn<'a> {
                 result.error = Some(error.failure);
                 return result;
             }
+            Ok(Ended::NotBegun) => {
+                events.event(&Event::NotBegun { task });
+                result.state = TaskState::NotBegun;
+                return result;
+            }
+            Ok(Ended::Remembered(remembered)) => {
+                let Remembered { failure, manifest } = *remembered;
+                let Manifest { fingerprint, ingredients, counts, warnings, run, .. } = manifest;
+                let made_by = run.id.clone();
+                result.made_of = Some(MadeOf { fingerprint, ingredients, made_by });
+                result.remembered = Some(run.id);
+                (result.counts, result.warnings) = (counts, warnings);
+                result.error = Some(failure);
+                return result;
+            }
             Err(TaskError { failure, leaves }) => {
-                let Failure { exit, message, hint } = &failure;
-                let (exit, hint) = (*exit, hint.as_deref());
-                if exit == ExitCode::Refused {
+                if failure.exit == ExitCode::Refused {
                     result.state = TaskState::Blocked;
                 }
-                events.event(&Event::Failed { task, seconds, exit, message, hint });
                 let Leaves { ingredients, counts, warnings, .. } = *leaves;
                 result.made_of = ingredients.map(|ingredients| {
                     let (stage, source) = self.task.key();
@@ -141,14 +164,21 @@ impl<'a> Turn<'a> {
         }
         if let Ok(look) = self.look() {
             self.check_settled(&look)?;
-            self.reasons = look.reasons;
-            if let Some(manifest) = look.previous.filter(|_| self.reasons.is_empty()) {
+            let Look { previous, upstream, reasons, .. } = look;
+            self.reasons = reasons;
+            if let Some(manifest) = previous.filter(|_| self.reasons.is_empty()) {
                 if awaited && !self.is_awaited(manifest.fingerprint)? {
                     self.await_readers(&self.lock()?, manifest.fingerprint)?;
                 }
                 self.forget_failure()?;
                 return Ok(Ended::UpToDate(manifest));
             }
+            if let Some(remembered) = scheduler.remembered(self.task, &upstream)? {
+                return Ok(Ended::Remembered(Box::new(remembered)));
+            }
+        }
+        if self.run.is_ending() {
+            return Ok(Ended::NotBegun);
         }
         self.run.tell_started(scheduler, self.task, &self.reasons);
         self.run.hold(scheduler.store)?;
@@ -164,6 +194,9 @@ impl<'a> Turn<'a> {
             return Ok(Ended::UpToDate(manifest));
         }
         self.reasons.clone_from(&look.reasons);
+        if let Some(remembered) = scheduler.remembered(self.task, &look.upstream)? {
+            return Ok(Ended::Remembered(Box::new(remembered)));
+        }
         if let Some(manifest) = scheduler.kept(self.task, &look)?
             && scheduler.store.is_intact(&manifest)?
         {
@@ -201,15 +234,8 @@ impl<'a> Turn<'a> {
         let mut on_wait =
             |holder: &str| events.event(&Event::Waiting { task: self.task.as_str(), holder });
         store.lock(stage, source, options.lock_timeout, cancel, &mut on_wait).map_err(|error| {
-            let hint = match &error {
-                LockError::Held { .. } => {
-                    Some("wait for it to end, or wait longer with `--lock-timeout`".to_owned())
-                }
-                LockError::Cancelled { .. } => None,
-                LockError::Store(error) => error.hint(),
-            };
             let mut task_error = TaskError::new(error.exit_code(), error.to_string());
-            task_error.failure.hint = hint;
+            task_error.failure.hint = error.hint();
             task_error
         })
     }
@@ -264,23 +290,45 @@ impl<'a> Turn<'a> {
             return Err(TaskError::new(ExitCode::Refused, text).hint(hint));
         }
         self.check_read(look)?;
-        let context = TaskContext {
-            task: self.task,
-            store: scheduler.store,
-            owner: lock.owner(),
-            force: scheduler.options.force || !scheduler.options.cache,
-            upstream: &look.upstream,
-            progress: self,
-            timings: &self.timings,
-            cancel: scheduler.cancel,
-            concurrency: self.concurrency,
-        };
-        let mut product = caught(self.task, || scheduler.runner.run(&context))?;
+        let (product, late) = within(self.timeout, scheduler.cancel, |cancel| {
+            let context = TaskContext {
+                task: self.task,
+                store: scheduler.store,
+                owner: lock.owner(),
+                force: scheduler.options.force || !scheduler.options.cache,
+                upstream: &look.upstream,
+                progress: self,
+                timings: &self.timings,
+                cancel,
+                concurrency: self.concurrency,
+            };
+            caught(self.task, || scheduler.runner.run(&context))
+        });
+        let mut product =
+            product.map_err(|error| if late { self.or_late(error) } else { error })?;
         if let Some(verify) = product.verify.take() {
             verify()?;
         }
         self.check_upstream(look)?;
         Ok(product)
+    }
+
+    /// Once the run is to stop, that is why a task ended, whatever it says; not what it says of the data.
+    fn or_stopped(&self, error: TaskError) -> TaskError {
+        let stopped = self.scheduler.cancel.load(Ordering::Relaxed);
+        if stopped && error.failure.exit.is_retryable() { TaskError::cancelled() } else { error }
+    }
+
+    /// The same once its time is up.
+    fn or_late(&self, error: TaskError) -> TaskError {
+        let Some(timeout) = self.timeout.filter(|_| error.failure.exit.is_retryable()) else {
+            return error;
+        };
+        let (task, timeout) = (self.task, time_text(timeout));
+        let text = format!("`{task}` was stopped: it took longer than its `timeout` of {timeout}");
+        let hint = "give it more time: `timeout` of its stage in `dags/carousel.yaml`, or \
+                    `--task-timeout`";
+        TaskError::new(ExitCode::Failure, text).hint(hint)
     }
 
     /// What is about to be read must be what its manifest says: another process may have removed objects
@@ -353,7 +401,7 @@ impl<'a> Turn<'a> {
         ingredients: Option<crate::store::Ingredients>,
         error: TaskError,
     ) -> TaskError {
-        let TaskError { failure, leaves } = error;
+        let TaskError { failure, leaves } = self.or_stopped(error);
         if failure.exit == ExitCode::Interrupted {
             return TaskError { failure, leaves };
         }

@@ -16,6 +16,7 @@ use super::outcome::{hold_contract, output};
 use super::parse::measure_of;
 use super::profile::FileFacts;
 use super::rejects::gather;
+use super::stoppable::Stoppable;
 use super::sweep::DAY_US;
 use crate::as_of::AsOf;
 use crate::contract::{Bounds, raw_canonical};
@@ -127,8 +128,10 @@ impl Extract<'_> {
         }
         unchanged &= ingredients.inputs.len() == known.len() && !unread;
         let before = previous.and_then(|previous| previous.ingredients.as_of.clone());
+        // A failure names the day that was given, be the rejected rows the same for another one.
+        let failed = previous.is_some_and(|previous| previous.error.is_some());
         ingredients.as_of = match () {
-            () if unchanged => before,
+            () if unchanged && !failed => before,
             () if reaches_bound => Some(self.as_of.to_string()),
             // Whether it will matter is not known yet, and no reason.
             () if unread => before,
@@ -218,10 +221,10 @@ impl Extract<'_> {
 
         let mut staged = context.stage(MODE_PRIVATE)?;
         let layout = context.store.layout();
-        gather(
-            results.iter().map(|file| (&*file.name, layout.object(&file.rejects))),
-            &mut staged,
-        )?;
+        let files = results.iter().map(|file| (&*file.name, layout.object(&file.rejects)));
+        let gathered = gather(files, Stoppable { inner: &mut staged, cancel: context.cancel });
+        context.check_cancelled()?;
+        gathered?;
         let rejects = staged.finish()?;
         let rejected = Some(facts.rows_rejected);
         let name = Place::failed_rejects(self.source.name());
@@ -229,6 +232,7 @@ impl Extract<'_> {
             error.leaves.outputs.push(output(rejects, Some(name), rejected, None));
             error.leaves.ingredients = Some(ingredients);
             error.leaves.counts = counts;
+            error.leaves.extra = json!({ "files": results });
             return Err(error);
         }
         let name = Place::rejects(self.source.name());

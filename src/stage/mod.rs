@@ -17,6 +17,7 @@ mod profile;
 mod quality;
 mod rejects;
 mod runner;
+mod stoppable;
 mod sweep;
 #[cfg(test)]
 mod sweep_tests;

@@ -16,6 +16,7 @@ use super::extract::{FileResult, files_of};
 use super::memory::Share;
 use super::outcome::output;
 use super::parse::measure_of;
+use super::stoppable::Stoppable;
 use super::tables::{FinishedGroup, Table, TableSpec, Written};
 use crate::as_of::{AsOf, rfc3339};
 use crate::contract::{Bounds, silver};
@@ -405,15 +406,19 @@ impl Spills<'_> {
             let scratch = context
                 .scratch()
                 .map_err(|error| RowsError::Io(std::io::Error::other(error.to_string())))?;
-            Ok(std::io::BufWriter::with_capacity(1 << 18, SpillFile(scratch)))
+            let spill = Stoppable { inner: SpillFile(scratch), cancel: context.cancel };
+            Ok(std::io::BufWriter::with_capacity(1 << 18, spill))
         };
-        let reopen = |writer: std::io::BufWriter<SpillFile>| {
-            let file = writer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-            let opened = RowsFile::open(file.0.path())?;
-            scratch.push(file.0);
+        let reopen = |writer: std::io::BufWriter<Stoppable<'_, SpillFile>>| {
+            let SpillFile(file) =
+                writer.into_inner().map_err(std::io::IntoInnerError::into_error)?.inner;
+            let opened = RowsFile::open(file.path())?;
+            scratch.push(file);
             Ok(opened)
         };
-        Ok(merge_in_passes(files, effort, sizes, spill, reopen)?)
+        let merged = merge_in_passes(files, effort, sizes, spill, reopen);
+        context.check_cancelled()?;
+        Ok(merged?)
     }
 }
 

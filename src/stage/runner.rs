@@ -49,6 +49,22 @@ enum Stage<'s> {
     Quality(Quality<'s>),
 }
 
+impl Stage<'_> {
+    /// A failure of the data is remembered with what it was made of: where the stage did not say, all
+    /// that is upstream. Of a file that extract had not read yet, nobody knows.
+    fn of_the_data(&self, mut error: TaskError, upstream: &Upstream) -> TaskError {
+        if error.failure.exit == ExitCode::Contract && error.leaves.ingredients.is_none() {
+            error.leaves.ingredients = match self {
+                Stage::Extract(_) => None,
+                Stage::Preprocess(preprocess) => preprocess.ingredients(upstream).ok(),
+                Stage::Features(features) => features.ingredients(upstream).ok(),
+                Stage::Quality(quality) => quality.ingredients(upstream).ok(),
+            };
+        }
+        error
+    }
+}
+
 impl Stages<'_> {
     /// The stages that a graph may name, and what each needs to run.
     pub const FORMS: [StageForm<'static>; 4] = [
@@ -110,11 +126,12 @@ impl Runner for Stages<'_> {
             "asked to panic in `{}`",
             context.task
         );
-        match stage {
+        match &stage {
             Stage::Extract(extract) => extract.run(context),
             Stage::Preprocess(preprocess) => preprocess.run(context),
             Stage::Features(features) => features.run(context),
             Stage::Quality(quality) => quality.run(context),
         }
+        .map_err(|error| stage.of_the_data(error, context.upstream))
     }
 }

@@ -20,6 +20,11 @@ impl Moment {
         Moment(SystemTime::now().into())
     }
 
+    /// As the file system told it.
+    pub fn of(time: SystemTime) -> Moment {
+        Moment(time.into())
+    }
+
     /// RFC 3339 in UTC, to the millisecond.
     pub fn text(self) -> String {
         self.0.to_rfc3339_opts(SecondsFormat::Millis, true)

@@ -125,7 +125,7 @@ impl Store {
     /// says: what comes back is read by others, and a disk may forget without a trace in `stat`.
     pub fn is_intact(&self, manifest: &Manifest) -> Result<bool, StoreError> {
         for output in manifest.outputs.iter().filter(|output| output.published) {
-            if Digest::of_file(&self.layout().object(&output.sha256))?.0 != output.sha256 {
+            if Digest::of_file(&self.layout().object(&output.sha256), self.stop())?.0 != output.sha256 {
                 return Ok(false);
             }
         }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -28,12 +29,16 @@ impl Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
-    /// Of a whole file, with its length.
-    pub fn of_file(path: &Path) -> io::Result<(Digest, u64)> {
+    /// Of a whole file, with its length; an error once `stop` is set.
+    pub fn of_file(path: &Path, stop: &AtomicBool) -> io::Result<(Digest, u64)> {
         let mut file = fs_err::File::open(path)?;
         let mut hashing = Hashing::default();
         let mut buffer = vec![0; READ_BUFFER_BYTES];
         loop {
+            if stop.load(Ordering::Relaxed) {
+                let text = format!("stopped while hashing `{}`", path.display());
+                return Err(io::Error::new(io::ErrorKind::Interrupted, text));
+            }
             match file.read(&mut buffer) {
                 Ok(0) => return Ok((hashing.finish(), hashing.bytes())),
                 Ok(n) => hashing.update(&buffer[..n]),
@@ -165,7 +170,11 @@ mod tests {
         fs_err::write(&path, &bytes).unwrap();
         let mut hashing = Hashing::default();
         bytes.chunks(999).for_each(|chunk| hashing.update(chunk));
-        assert_eq!(Digest::of_file(&path).unwrap(), (Digest::of_bytes(&bytes), 700_000));
+        let stop = AtomicBool::new(false);
+        assert_eq!(Digest::of_file(&path, &stop).unwrap(), (Digest::of_bytes(&bytes), 700_000));
+        stop.store(true, Ordering::Relaxed);
+        let stopped = Digest::of_file(&path, &stop).unwrap_err();
+        assert_eq!(stopped.kind(), io::ErrorKind::Interrupted);
         assert_eq!((hashing.finish(), hashing.bytes()), (Digest::of_bytes(&bytes), 700_000));
     }
 }

@@ -1,7 +1,9 @@
 //! What may go wrong in the store, and how a command ends for it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use crate::exit_code::ExitCode;
 
@@ -17,12 +19,29 @@ pub enum StoreError {
     /// A folder has the name that a file is to have.
     #[error("`{}` is a folder, but a file of that name is to be published", path.display())]
     InTheWay { path: PathBuf },
+    /// As some network file systems do.
+    #[error("the file system of `{}` refuses locks: {error}", path.display())]
+    NoLocks { path: PathBuf, error: io::Error },
     /// An object that was counted on is missing or not what its name says.
     #[error("the object `{}` is missing or damaged", path.display())]
     Object { path: PathBuf },
 }
 
 impl StoreError {
+    /// Of a lock that could not be asked for.
+    pub(super) fn of_lock(path: &Path, error: io::Error) -> StoreError {
+        let refused = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS].map(Errno::raw_os_error);
+        match error.raw_os_error() {
+            Some(code) if refused.contains(&code) => {
+                StoreError::NoLocks { path: path.to_owned(), error }
+            }
+            _ => StoreError::Io(io::Error::new(
+                error.kind(),
+                format!("cannot lock `{}`: {error}", path.display()),
+            )),
+        }
+    }
+
     /// No room left, or no more allowed: worth a retry after cleaning up.
     fn is_disk_full(&self) -> bool {
         matches!(self, StoreError::Io(error) if is_disk_full(error))
@@ -42,6 +61,11 @@ impl StoreError {
             _ if self.is_disk_full() => Some("free some disk space and run again".to_owned()),
             StoreError::Newer { .. } => Some("use the newer mp".to_owned()),
             StoreError::InTheWay { .. } => Some("move the folder away".to_owned()),
+            StoreError::NoLocks { .. } => Some(
+                "some network file systems have no locks, or are mounted without: put the data folders on \
+                 a local disk or on NFS 4; `mp doctor` tries their locks"
+                    .to_owned(),
+            ),
             StoreError::Object { .. } => Some("run again with `--force`".to_owned()),
             StoreError::Io(error) if is_refused(error) => {
                 let hint = "let the user of this process write there: `mp doctor` says what is in its \

@@ -10,9 +10,9 @@
 //! Whoever runs tasks holds a shared lock, and nothing is removed while anybody does.
 
 use std::collections::BTreeSet;
-use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::Store;
@@ -21,6 +21,7 @@ use super::awaited::awaited;
 use super::clock::Moment;
 use super::digest::Digest;
 use super::error::StoreError;
+use super::lock::granted;
 use super::manifest::{Manifest, ManifestError};
 use super::parsed::{Parsed, list};
 
@@ -31,6 +32,8 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(10 * 60);
 const PARSED_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Results that nobody came to read. Longer than a backfill waits for its turn or a failed day for repair.
 const AWAITED_GRACE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+const POLL: Duration = Duration::from_millis(10);
 
 /// As long as this is held, nothing is removed from the store.
 #[derive(Debug)]
@@ -57,7 +60,14 @@ impl Store {
     /// To be held while tasks run, from before the first looks for objects until after the last commit.
     pub fn in_use(&self) -> Result<InUse, StoreError> {
         let file = self.keep_lock()?;
-        file.file().lock_shared()?;
+        let path = self.layout().keep_lock();
+        // Somebody tidies up; that takes a moment in a large store.
+        while !granted(&path, file.file().try_lock_shared())? {
+            if self.is_stopping() {
+                return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+            }
+            thread::sleep(POLL);
+        }
         Ok(InUse { _file: file })
     }
 
@@ -73,10 +83,9 @@ impl Store {
     /// As long as it is held, nobody else uses the store; `None` while somebody does.
     pub(super) fn alone(&self) -> Result<Option<InUse>, StoreError> {
         let file = self.keep_lock()?;
-        match file.file().try_lock() {
-            Ok(()) => Ok(Some(InUse { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+        match granted(&self.layout().keep_lock(), file.file().try_lock())? {
+            true => Ok(Some(InUse { _file: file })),
+            false => Ok(None),
         }
     }
 
@@ -103,6 +112,10 @@ impl Store {
         let Some(parsed) = self.prune_parsed(&mut roots, now)? else { return Ok(pruned) };
         pruned.parsed = parsed;
         for folder in list(&self.layout().objects_dir())? {
+            // What was released stays for the next time, which finds it by its age.
+            if self.is_stopping() {
+                return Ok(pruned);
+            }
             for path in list(&folder)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let Ok(digest) = name.parse::<Digest>() else { continue };

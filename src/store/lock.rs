@@ -1,9 +1,9 @@
 //! The lock of a task: held while it runs, by one process and thread at a time.
 //!
 //! It is the kernel's, so a killed process leaves nothing to unlock. The file stays; what is written
-//! in it only says who holds it now. Does not know what is done under it.
+//! in it only says who holds it now, and decides nothing. A holder touches it from time to time, so that
+//! others can tell it from one whose machine is gone. Does not know what is done under it.
 
-use std::fmt;
 use std::fs::TryLockError;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -11,38 +11,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use super::atomic::{self, Owner};
 use super::clock::{self, Moment};
 use super::error::StoreError;
+use super::holder::{BEAT, Heart, Holder, Life, Watch};
 use crate::exit_code::ExitCode;
 
 const POLL: Duration = Duration::from_millis(50);
 /// A holder has signed by then, or never will.
 const SIGNED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Who holds a lock, as far as its file tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    pub pid: u32,
-    pub host: String,
-    /// RFC 3339.
-    pub since: String,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on host `{}` since {}", self.pid, self.host, self.since)
-    }
-}
-
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else had it for the whole time that we waited.
-    #[error("`{}` is locked by {}", path.display(), holder_text(holder.as_ref()))]
-    Held { path: PathBuf, holder: Option<Holder> },
+    #[error("`{}` is locked by {}", path.display(), holder_text(holder.as_ref(), *life))]
+    Held { path: PathBuf, holder: Option<Holder>, life: Life },
     /// The run is to stop.
     #[error("stopped while waiting for `{}`", path.display())]
     Cancelled { path: PathBuf },
@@ -51,8 +35,11 @@ pub enum LockError {
     Store(#[from] StoreError),
 }
 
-fn holder_text(holder: Option<&Holder>) -> String {
-    holder.map_or_else(|| "a process that has not said who it is".to_owned(), Holder::to_string)
+fn holder_text(holder: Option<&Holder>, life: Life) -> String {
+    match holder {
+        None => "a process that has not said who it is".to_owned(),
+        Some(holder) => format!("{holder}{life}"),
+    }
 }
 
 impl LockError {
@@ -64,6 +51,25 @@ impl LockError {
             LockError::Store(error) => error.exit_code(),
         }
     }
+
+    /// What to do next, where that is clear.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            LockError::Held { path, holder: Some(holder), life: Life::Silent { .. } } => {
+                Some(format!(
+                    "a file server frees the locks of a machine that is gone after a while; if `{}` is gone \
+                     for good and this one stays, delete `{}`",
+                    holder.host,
+                    path.display()
+                ))
+            }
+            LockError::Held { .. } => {
+                Some("wait for it to end, or wait longer with `--lock-timeout`".to_owned())
+            }
+            LockError::Cancelled { .. } => None,
+            LockError::Store(error) => error.hint(),
+        }
+    }
 }
 
 impl From<io::Error> for LockError {
@@ -72,13 +78,32 @@ impl From<io::Error> for LockError {
     }
 }
 
+/// What came of asking the kernel for a lock: `false` if somebody else has it.
+pub(super) fn granted(path: &Path, asked: Result<(), TryLockError>) -> Result<bool, StoreError> {
+    match asked {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(StoreError::of_lock(path, error)),
+    }
+}
+
 /// A held lock; given back on drop.
 #[derive(Debug)]
 pub struct Lock {
     /// Closing it gives the lock back.
-    _file: fs_err::File,
+    file: fs_err::File,
+    /// Ends before the file is closed.
+    heart: Option<Heart>,
     path: PathBuf,
     owner: Owner,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.heart = None;
+        // What is written there now would name a holder that is none; nobody minds if it stays.
+        let _ = self.file.file().set_len(0);
+    }
 }
 
 impl Lock {
@@ -89,21 +114,28 @@ impl Lock {
         cancel: &AtomicBool,
         on_wait: &mut dyn FnMut(&str),
     ) -> Result<Lock, LockError> {
+        Lock::acquire_with(path, timeout, cancel, on_wait, BEAT)
+    }
+
+    fn acquire_with(
+        path: &Path,
+        timeout: Duration,
+        cancel: &AtomicBool,
+        on_wait: &mut dyn FnMut(&str),
+        beat: Duration,
+    ) -> Result<Lock, LockError> {
         fs_err::create_dir_all(atomic::parent(path)?)?;
         let mut options = fs_err::OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         let began = Instant::now();
+        let mut watch = Watch::of(path);
         let mut told = false;
-        loop {
-            match file.file().try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error.into()),
-            }
+        while !granted(path, file.file().try_lock())? {
             let holder = read_holder(&mut file);
+            let life = holder.as_ref().map_or(Life::Unknown, |holder| watch.look(holder));
             // A holder has the lock a moment before it has signed.
             if !told && (holder.is_some() || began.elapsed() > POLL) {
-                on_wait(&holder_text(holder.as_ref()));
+                on_wait(&holder_text(holder.as_ref(), life));
                 told = true;
             }
             if cancel.load(Ordering::Relaxed) {
@@ -113,13 +145,14 @@ impl Lock {
             let patience = if holder.is_some() { timeout } else { timeout.max(SIGNED_WITHIN) };
             let left = patience.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(LockError::Held { path: path.to_owned(), holder });
+                return Err(LockError::Held { path: path.to_owned(), holder, life });
             }
             thread::sleep(left.min(POLL));
         }
-        sign(&mut file)?;
+        sign(&mut file, beat)?;
+        let heart = Heart::start(&file, beat)?;
         let owner = Owner::of(fs_err::canonicalize(path)?.as_os_str().as_encoded_bytes());
-        Ok(Lock { _file: file, path: path.to_owned(), owner })
+        Ok(Lock { file, heart: Some(heart), path: path.to_owned(), owner })
     }
 
     /// Who holds a lock just now, in the words of whoever would not wait for it. Waits for nobody and
@@ -129,7 +162,9 @@ impl Lock {
         match file.file().try_lock_shared() {
             Err(TryLockError::WouldBlock) => {
                 let holder = read_holder(&mut file);
-                Some(LockError::Held { path: path.to_owned(), holder })
+                let mut watch = Watch::of(path);
+                let life = holder.as_ref().map_or(Life::Unknown, |holder| watch.look(holder));
+                Some(LockError::Held { path: path.to_owned(), holder, life })
             }
             Ok(()) | Err(TryLockError::Error(_)) => None,
         }
@@ -153,9 +188,13 @@ fn read_holder(file: &mut fs_err::File) -> Option<Holder> {
     serde_json::from_str(&text).ok()
 }
 
-fn sign(file: &mut fs_err::File) -> io::Result<()> {
-    let holder =
-        Holder { pid: std::process::id(), host: clock::host(), since: Moment::now().text() };
+fn sign(file: &mut fs_err::File, beat: Duration) -> io::Result<()> {
+    let holder = Holder {
+        pid: std::process::id(),
+        host: clock::host(),
+        since: Moment::now().text(),
+        beat_ms: u64::try_from(beat.as_millis()).ok(),
+    };
     let text = serde_json::to_string(&holder)? + "\n";
     file.rewind()?;
     file.write_all(text.as_bytes())?;
@@ -217,6 +256,58 @@ mod tests {
         let wait = Duration::from_secs(60);
         let error = Lock::acquire(&path, wait, &AtomicBool::new(true), &mut |_| {}).unwrap_err();
         assert!(matches!(error, LockError::Cancelled { .. }));
+    }
+
+    #[test]
+    fn the_file_names_nobody_once_the_lock_is_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("task.lock");
+        drop(take(&path, 0).unwrap());
+        assert_eq!(fs_err::read(&path).unwrap(), b"");
+    }
+
+    /// Says that the holder of a lock is on another machine.
+    fn move_away(path: &Path) {
+        let text = fs_err::read_to_string(path).unwrap();
+        let mut holder: Holder = serde_json::from_str(&text).unwrap();
+        holder.host = "elsewhere".to_owned();
+        fs_err::write(path, serde_json::to_string(&holder).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_live_holder_on_another_machine_is_told_from_a_dead_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("task.lock");
+        let (never, beat) = (AtomicBool::new(false), Duration::from_millis(100));
+        let mut held =
+            Lock::acquire_with(&path, Duration::ZERO, &never, &mut |_| {}, beat).unwrap();
+        move_away(&path);
+        let error = take(&path, 1_000).unwrap_err();
+        assert!(matches!(error, LockError::Held { life: Life::Beats, .. }), "{error}");
+        assert!(error.to_string().contains("host `elsewhere`") && error.hint().is_some());
+        held.heart = None;
+        let error = take(&path, 1_000).unwrap_err();
+        assert!(matches!(error, LockError::Held { life: Life::Silent { .. }, .. }), "{error}");
+        assert!(error.to_string().contains("no sign of life for "), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("`elsewhere`") && hint.contains("task.lock"), "{hint}");
+        drop(held);
+        take(&path, 0).unwrap();
+    }
+
+    #[test]
+    fn a_file_system_that_refuses_locks_is_named_as_one() {
+        for errno in [rustix::io::Errno::NOLCK, rustix::io::Errno::OPNOTSUPP] {
+            let asked = Err(TryLockError::Error(errno.into()));
+            let error = granted(Path::new("a/task.lock"), asked).unwrap_err();
+            assert!(
+                error.to_string().starts_with("the file system of `a/task.lock` refuses locks: ")
+            );
+            assert_eq!(error.exit_code(), ExitCode::Failure);
+            assert!(error.hint().unwrap().contains("local disk"));
+        }
+        let asked = Err(TryLockError::Error(rustix::io::Errno::IO.into()));
+        assert!(matches!(granted(Path::new("x"), asked), Err(StoreError::Io(_))));
     }
 
     #[test]

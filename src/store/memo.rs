@@ -7,10 +7,14 @@
 //! that the memo's own file shows when it is saved. The memo may be lost or deleted at any time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +30,9 @@ const SETTLED_NS: i64 = 2_000_000_000;
 /// does not touch the disk.
 const WORTH_SAVING_BYTES: u64 = 4 << 20;
 const ATTEMPTS: usize = 3;
+/// How often, and how far apart, the lock of the memo is asked for: a tenth of a second in all.
+const TRIES: usize = 20;
+const POLL: Duration = Duration::from_millis(5);
 
 /// A file as `stat` shows it, and when that was.
 #[derive(Debug, Clone, Copy)]
@@ -130,13 +137,20 @@ impl State {
 pub struct Memo {
     file: PathBuf,
     state: Mutex<State>,
+    /// Set when whoever waits for a digest is to stop.
+    stop: Arc<AtomicBool>,
 }
 
 impl Memo {
     /// Loads the memo; a missing or damaged one is empty.
     pub fn load(file: PathBuf) -> Memo {
         let known = MemoFile::read(&file).files;
-        Memo { file, state: Mutex::new(State { known, ..State::default() }) }
+        Memo { file, state: Mutex::new(State { known, ..State::default() }), stop: Arc::default() }
+    }
+
+    /// Once this is set no file is hashed to its end.
+    pub(super) fn stop(&self) -> &Arc<AtomicBool> {
+        &self.stop
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,7 +165,7 @@ impl Memo {
             if let Some(digest) = self.known(path, &stamp) {
                 return Ok((digest, stamp));
             }
-            let (digest, bytes) = Digest::of_file(path)?;
+            let (digest, bytes) = Digest::of_file(path, &self.stop)?;
             // Written to or replaced while it was hashed: the digest is of something that never was.
             if bytes == stamp.bytes && stamp.same_file(&FileStamp::of(path)?) {
                 self.remember(path, &stamp, digest);
@@ -200,7 +214,17 @@ impl Memo {
         let lock_path = self.file.with_extension("lock");
         let lock =
             fs_err::OpenOptions::new().create(true).truncate(true).write(true).open(&lock_path)?;
-        lock.file().lock()?;
+        // Whoever reads the memo next hashes a little more: no reason to wait long, or to fail.
+        let has_lock = (0..TRIES).any(|_| match lock.file().try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(POLL);
+                false
+            }
+            tried => tried.is_ok(),
+        });
+        if !has_lock {
+            return Ok(());
+        }
         // Truncating and writing the lock's file gives it the file system's time of now.
         let skew_ns = {
             let before = Moment::now().nanos();
@@ -229,7 +253,7 @@ impl Memo {
 #[cfg(test)]
 mod tests {
     use std::fs::FileTimes;
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     use super::*;
 

@@ -14,6 +14,7 @@ mod error;
 mod history;
 #[cfg(test)]
 mod history_tests;
+mod holder;
 mod keep;
 mod layout;
 mod lock;
@@ -28,7 +29,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use atomic::Owner;
@@ -104,6 +106,16 @@ impl Store {
     /// The facts about files.
     pub const fn memo(&self) -> &Memo {
         &self.memo
+    }
+
+    /// To be set when whoever uses the store is to stop: then no file is hashed to its end, and nothing
+    /// is tidied.
+    pub fn stop(&self) -> &Arc<AtomicBool> {
+        self.memo.stop()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop().load(Ordering::Relaxed)
     }
 
     /// The results of single input files.

@@ -49,7 +49,18 @@ fn a_run_without_a_terminal_is_a_list_of_lines() {
                 hint: Some("make one"),
             },
         ),
+        (
+            9,
+            Event::Retrying {
+                task: "extract.prints",
+                message: "no room",
+                after: "5s",
+                retry: 2,
+                of: 3,
+            },
+        ),
         (9, Event::Blocked { task: "features", by: "extract.payments" }),
+        (9, Event::NotBegun { task: "extract.prints" }),
         (
             9,
             Event::AllDone {
@@ -57,6 +68,7 @@ fn a_run_without_a_terminal_is_a_list_of_lines() {
                 up_to_date: 1,
                 failed: 1,
                 blocked: 1,
+                not_begun: 1,
                 stopped: 1,
                 seconds: 9.5,
             },
@@ -72,8 +84,10 @@ fn a_run_without_a_terminal_is_a_list_of_lines() {
          📈 [2/4] (50.0%) processed extract.prints\n\
          ⚠️  preprocess.prints: 12 rows are not yet\n\
          ❌ failed: extract.payments: no file\n   hint: make one\n\
+         🔁 retrying in 5s (2 of 3): extract.prints: no room\n\
          🚧 blocked: features by extract.payments\n\
-         🏁 1 done, 1 up to date, 1 failed, 1 blocked, 1 stopped (duration: 9.50s)\n"
+         ⏸️  not begun: extract.prints, for another task failed\n\
+         🏁 1 done, 1 up to date, 1 failed, 1 blocked, 1 not begun, 1 stopped (duration: 9.50s)\n"
     );
     assert_eq!(
         printed(Mode::Quiet, &events),

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::dag::{Graph, Spec, StageForm, TaskId, select};
 use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink};
-use crate::scheduler::{Options, Plan, RunSummary, Scheduler, TaskState, Verdict};
+use crate::scheduler::{Options, Plan, RunSummary, Scheduler, TaskState, TriesAsked, Verdict};
 use crate::store::{
     Content, Digest, Folder, Ingredients, InputFact, Layout, MODE_READ_ONLY, Manifest, Output,
     Place, Store,
@@ -29,6 +29,12 @@ pub const SOURCES: [&str; 2] = ["prints", "taps"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
     Fails(ExitCode),
+    /// Fails so often, and then no more.
+    FailsFirst(usize, ExitCode),
+    /// Fails because of what it was made of.
+    FailsOfTheData(ExitCode),
+    /// Does nothing until it is stopped.
+    Hangs,
     Panics,
     /// Waits until so many tasks run at once, or a second has passed.
     Meets(usize),
@@ -84,6 +90,8 @@ impl Project {
             allow_stale: false,
             cache: true,
             lock_timeout: Duration::from_secs(20),
+            keep_going: false,
+            tries: TriesAsked { delay: Some(Duration::ZERO), ..TriesAsked::default() },
         };
         let project = Project {
             folder: Arc::new(folder),
@@ -203,6 +211,24 @@ impl Project {
         self.records.ran.lock().unwrap().clone()
     }
 
+    /// How often a task was tried since the last run began.
+    pub fn tries(&self, task: &str) -> usize {
+        self.records.ran.lock().unwrap().iter().filter(|ran| *ran == task).count()
+    }
+
+    /// The events since the last run began, without what no two runs share.
+    pub fn events(&self) -> Vec<String> {
+        let events = self.records.events.lock().unwrap();
+        let seconds = |event: &String| match event.split_once("seconds: ") {
+            Some((before, after)) => {
+                let rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+                format!("{before}seconds: _{rest}")
+            }
+            None => event.clone(),
+        };
+        events.iter().map(seconds).collect()
+    }
+
     /// What a task reads: the name, the content's fact and the file.
     fn inputs(
         &self,
@@ -239,6 +265,16 @@ impl Project {
     fn behave(&self, context: &TaskContext<'_>) -> Result<(), TaskError> {
         match self.behaviour.get(context.task.as_str()) {
             Some(Behaviour::Fails(exit)) => Err(TaskError::new(*exit, "made to fail")),
+            Some(Behaviour::FailsFirst(times, exit)) => {
+                match self.tries(context.task.as_str()) <= *times {
+                    true => Err(TaskError::new(*exit, "made to fail at first")),
+                    false => Ok(()),
+                }
+            }
+            Some(Behaviour::Hangs) => loop {
+                context.check_cancelled()?;
+                thread::sleep(Duration::from_millis(1));
+            },
             Some(Behaviour::Panics) => panic!("made to panic"),
             Some(Behaviour::Meets(number)) => {
                 for _ in 0..200 {
@@ -254,7 +290,7 @@ impl Project {
                 self.cancel.store(true, Ordering::Relaxed);
                 context.check_cancelled()
             }
-            Some(Behaviour::Disturbed) | None => Ok(()),
+            Some(Behaviour::Disturbed | Behaviour::FailsOfTheData(_)) | None => Ok(()),
         }
     }
 }
@@ -302,6 +338,11 @@ impl Runner for Project {
         self.records.running.lock().unwrap().remove(&name);
         behaved?;
         let inputs = self.inputs(task, context.upstream)?;
+        if let Some(Behaviour::FailsOfTheData(exit)) = self.behaviour.get(&name) {
+            let mut error = TaskError::new(*exit, "made to fail by the data").hint("look at it");
+            error.leaves.ingredients = Some(self.list(task, &inputs));
+            return Err(error);
+        }
         let setting = self.settings.get(task.stage()).copied().unwrap_or_default();
         let mut text = format!("{task}={setting}");
         for (_, _, path) in &inputs {

@@ -64,7 +64,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 /// Stages named so that some keep their output as an object and homes differ.
-const NAMES: [&str; 5] = ["extract", "preprocess", "middle", "features", "quality"];
+pub const NAMES: [&str; 5] = ["extract", "preprocess", "middle", "features", "quality"];
 
 fn stages() -> impl Strategy<Value = String> {
     let edges = prop::collection::btree_set((0..5usize, 0..5usize), 2..9);

@@ -87,7 +87,7 @@ fn the_listener_hears_what_happens() {
     assert!(events[2].starts_with(r#"Finished { task: "extract.taps", seconds: "#), "{events:?}");
     assert!(
         events[3]
-            .starts_with("AllDone { done: 1, up_to_date: 0, failed: 0, blocked: 0, stopped: 0")
+            .starts_with("AllDone { done: 1, up_to_date: 0, failed: 0, blocked: 0, not_begun: 0")
     );
     assert_eq!(events.len(), 4);
 }

@@ -18,6 +18,7 @@ fn failing(task: &str, behaviour: Behaviour) -> Project {
 #[test]
 fn a_failure_blocks_exactly_what_needs_it() {
     let mut project = failing("preprocess.taps", Behaviour::Fails(ExitCode::Contract));
+    project.options.keep_going = true;
     let summary = project.run(&[]);
     assert_eq!(
         states(&summary),
@@ -64,7 +65,8 @@ fn a_failed_attempt_leaves_the_good_result() {
 
 #[test]
 fn a_panic_is_a_failure_of_its_task() {
-    let project = failing("extract.taps", Behaviour::Panics);
+    let mut project = failing("extract.taps", Behaviour::Panics);
+    project.options.keep_going = true;
     let summary = project.run(&[]);
     assert_eq!(summary.exit, ExitCode::Internal);
     assert_eq!(summary.count(TaskState::Done), 2);
@@ -104,6 +106,7 @@ fn a_run_that_is_stopped_before_it_begins_runs_nothing() {
 #[test]
 fn a_held_lock_is_worth_a_retry_and_names_its_holder() {
     let mut project = Project::carousel();
+    project.options.keep_going = true;
     project.options.lock_timeout = Duration::from_millis(100);
     let store = project.store();
     let never = AtomicBool::new(false);
