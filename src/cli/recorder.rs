@@ -105,6 +105,7 @@ impl<'a> Recorder<'a> {
             TaskState::Done => TaskEnd::Done,
             TaskState::Failed => TaskEnd::Failed,
             TaskState::Blocked => TaskEnd::Blocked,
+            TaskState::NotBegun => TaskEnd::NotBegun,
             TaskState::Cancelled => TaskEnd::Cancelled,
         };
         let error = result.error.as_ref().map(|failure| ErrorFact {

@@ -11,9 +11,10 @@ use crate::exit_code::ExitCode;
 use crate::store::{Asked, RunRecord, RunStatus, Skipped, TaskEnd};
 
 /// How a task may end, in the order in which people want to know, and in words.
-const ENDS: [(TaskEnd, &str); 6] = [
+const ENDS: [(TaskEnd, &str); 7] = [
     (TaskEnd::Failed, "failed"),
     (TaskEnd::Blocked, "blocked"),
+    (TaskEnd::NotBegun, "not begun"),
     (TaskEnd::Cancelled, "stopped"),
     (TaskEnd::Done, "done"),
     (TaskEnd::Restored, "restored"),

@@ -10,7 +10,7 @@ use super::project::Project;
 use super::run_command::{facts, options, selected};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::scheduler::Reason;
+use crate::scheduler::{Reason, Verdict};
 
 /// Arguments of `mp status`.
 #[derive(Debug, Args)]
@@ -43,9 +43,11 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Err
             (Some(_), None) => planned.verdict.word(),
         };
         let run = good.as_ref().map(|manifest| &manifest.run);
-        let shown = match failure {
-            Some(failure) => failure.message.clone(),
-            None => good.as_ref().map(|manifest| facts(&manifest.counts)).unwrap_or_default(),
+        let shown = match (&planned.error, failure) {
+            // What would be told again says so.
+            (Some(error), Some(_)) if planned.verdict == Verdict::Failed => error.message.clone(),
+            (_, Some(failure)) => failure.message.clone(),
+            (_, None) => good.as_ref().map(|manifest| facts(&manifest.counts)).unwrap_or_default(),
         };
         table.add_row([
             planned.task.to_string(),
@@ -75,7 +77,13 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Err
         output::text(&format!("{}\n", table.trim_fmt()))?;
     }
     Ok(match plan.exit() {
-        ExitCode::Success if args.exit_code && !plan.is_up_to_date() => ExitCode::Failure,
+        // A failure that is known is what there is to tell, not one of telling it.
+        ExitCode::Success | ExitCode::Contract | ExitCode::Quality => {
+            match args.exit_code && !plan.is_up_to_date() {
+                true => ExitCode::Failure,
+                false => ExitCode::Success,
+            }
+        }
         exit => exit,
     })
 }

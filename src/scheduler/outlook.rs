@@ -174,6 +174,12 @@ impl Scheduler<'_> {
         } else if look.reasons.is_empty() {
             planned.verdict = Verdict::UpToDate;
             result.clone_from(&look.previous);
+        } else if let Ok(Some(remembered)) = self.remembered(&task, &look.upstream) {
+            // Its words are those of the attempt.
+            let is_attempt =
+                |reason: &Reason| matches!(reason, Reason::PreviousAttemptFailed { .. });
+            planned.reasons.retain(|reason| !is_attempt(reason));
+            (planned.verdict, planned.error) = (Verdict::Failed, Some(remembered.failure));
         } else {
             match self.kept(&task, look) {
                 Ok(Some(manifest)) => {

@@ -23,7 +23,7 @@ pub enum Verdict {
     Run,
     /// What it needs fails, or is not up to date and not selected.
     Blocked,
-    /// It cannot even be looked at.
+    /// It cannot even be looked at, or would fail as it did before.
     Failed,
 }
 

@@ -15,6 +15,7 @@ use super::memory::Share;
 use super::parse::{ParseResult, Parsed, Work, parse_slabs};
 use super::profile::FileFacts;
 use super::rejects::RejectWriter;
+use super::stoppable::Stoppable;
 use crate::contract::{Contract, Failure};
 use crate::exit_code::ExitCode;
 use crate::record::{CsvColumns, Rules, Source};
@@ -60,6 +61,7 @@ pub(super) fn ingest(
     rejects: Staged,
 ) -> Result<Ingested, TaskError> {
     let reader = open(&file.path, job.share.memory_bytes)?;
+    let reader = Stoppable { inner: reader, cancel: job.cancel };
     let mut slabs = SlabReader::new(reader, job.share.slab_bytes(job.sizes));
     let header = match job.source {
         Source::Payments => Some(read_header(&mut slabs, file)?),
@@ -130,6 +132,10 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// A raw file while it is read. A line without end is read within one call, so the reader looks at the
+/// flag too.
+type Input<'c> = Stoppable<'c, HashingReader>;
+
 /// The header of a CSV file, and what of its slab comes after it.
 struct Header {
     columns: CsvColumns,
@@ -138,7 +144,7 @@ struct Header {
     rest: Option<Work>,
 }
 
-fn read_header(slabs: &mut SlabReader<HashingReader>, file: &RawFile) -> Result<Header, TaskError> {
+fn read_header(slabs: &mut SlabReader<Input<'_>>, file: &RawFile) -> Result<Header, TaskError> {
     let unreadable = |what: String| {
         TaskError::new(ExitCode::Input, format!("`{}`: {what}", file.path.display()))
             .hint("the first line must name the columns pay_date,total,user_id,value_prop")
@@ -166,10 +172,7 @@ fn read_header(slabs: &mut SlabReader<HashingReader>, file: &RawFile) -> Result<
     Err(unreadable("there is no header line".to_owned()))
 }
 
-fn next_slab(
-    slabs: &mut SlabReader<HashingReader>,
-    reuse: Vec<u8>,
-) -> Result<Option<Slab>, TaskError> {
+fn next_slab(slabs: &mut SlabReader<Input<'_>>, reuse: Vec<u8>) -> Result<Option<Slab>, TaskError> {
     slabs.next(reuse).map_err(|error| TaskError::new(ExitCode::Input, error.to_string()))
 }
 
@@ -187,7 +190,7 @@ impl From<TaskError> for ReadError {
 
 /// The reading thread: slabs to the parsers, then the hash and the size of the file.
 fn read_slabs(
-    mut slabs: SlabReader<HashingReader>,
+    mut slabs: SlabReader<Input<'_>>,
     first: Option<Work>,
     work: &SyncSender<Work>,
     buffers: &Receiver<Vec<u8>>,
@@ -210,7 +213,7 @@ fn read_slabs(
         sequence += 1;
     }
     let FileRead { sha256, bytes, hashing } =
-        slabs.into_reader().finish().map_err(TaskError::from)?;
+        slabs.into_reader().inner.finish().map_err(TaskError::from)?;
     timings.add_time(Phase::Hash, hashing);
     timings.add_time(Phase::Read, reading.saturating_sub(hashing));
     Ok((Digest::from(sha256), bytes))

@@ -66,6 +66,8 @@ pub enum TaskEnd {
     Failed,
     /// A task that it needs did not end well, or was not part of the run and not up to date.
     Blocked,
+    /// Never begun, because a task failed that it does not need.
+    NotBegun,
     /// Stopped, or never begun because the run was stopped.
     Cancelled,
 }

@@ -61,7 +61,7 @@ fn exit_2_wrong_usage_or_configuration() {
 fn exit_3_input_missing() {
     let project = Project::november();
     std::fs::remove_file(project.path("data/raw/taps.json")).expect("removed");
-    project.mp(&["run", "--all"]).fails(3).says(&["taps.json", "data/raw"]);
+    project.mp(&["run", "--all", "-k"]).fails(3).says(&["taps.json", "data/raw"]);
     assert!(project.view().manifest_path("preprocess.prints").exists(), "the others went on");
 }
 
@@ -116,8 +116,8 @@ fn of_several_failures_the_first_in_the_documented_order_is_returned() {
     let project = Project::november();
     std::fs::remove_file(project.path("data/raw/taps.json")).expect("removed");
     spoil(&project, Source::Prints);
-    project.mp_env(&["run", "--all"], "MP_TEST_PANIC", "extract.payments").fails(70);
-    project.mp(&["run", "--all"]).fails(4);
+    project.mp_env(&["run", "--all", "-k"], "MP_TEST_PANIC", "extract.payments").fails(70);
+    project.mp(&["run", "--all", "-k"]).fails(4);
 }
 
 #[test]

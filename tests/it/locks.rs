@@ -1,9 +1,11 @@
 //! Two programs at once: one works, the other waits or says who holds the lock; nothing is damaged.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use serde_json::json;
 
 use crate::events::SOURCES;
@@ -36,12 +38,65 @@ pub fn hold(project: &Project, task: &str) -> File {
 fn a_lock_that_is_held_ends_the_run_with_75_and_names_pid_host_and_since_when() {
     let project = Project::november();
     let lock = hold(&project, "extract.prints");
-    let outcome = project.mp(&["run", "--all", "--lock-timeout", "0s"]).fails(75);
+    let outcome = project.mp(&["run", "--all", "-k", "--lock-timeout", "0s"]).fails(75);
     outcome.says(&["4194999", "otherhost", "2026-11-23", "extract.prints"]);
     assert!(project.view().manifest_path("preprocess.taps").exists(), "the others went on");
     assert!(!project.view().manifest_path("extract.prints").exists());
     drop(lock);
     project.run_all();
+}
+
+/// The kernel's answers for a lock that the file system does not have: ENOLCK and EOPNOTSUPP.
+const REFUSALS: [u32; 2] = [37, 95];
+
+/// Does something while every lock is refused, to this thread and all that it starts.
+fn without_locks<T: Send>(errno: u32, work: impl FnOnce() -> T + Send) -> T {
+    let flock = if cfg!(target_arch = "x86_64") { 73 } else { 32 };
+    let arch = std::env::consts::ARCH.try_into().expect("an architecture with filters");
+    let (allow, refuse) = (SeccompAction::Allow, SeccompAction::Errno(errno));
+    let rules = BTreeMap::from([(flock, Vec::new())]);
+    let filter = SeccompFilter::new(rules, allow, refuse, arch).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
+    std::thread::scope(|scope| {
+        let work = scope.spawn(move || {
+            seccompiler::apply_filter(&program).expect("the kernel takes filters");
+            work()
+        });
+        work.join().expect("no panic")
+    })
+}
+
+#[test]
+fn a_file_system_that_refuses_locks_is_named_as_one() {
+    for errno in REFUSALS {
+        let project = Project::november();
+        let outcome =
+            without_locks(errno, || project.mp(&["extract", "--source", "taps"])).fails(1);
+        outcome.says(&["refuses locks", "network file systems", "NFS 4", "`mp doctor`"]);
+        assert!(!project.view().manifest_path("extract.taps").exists(), "nothing is done unlocked");
+        let doctor = without_locks(errno, || project.mp(&["doctor"])).fails(1);
+        doctor.prints(&["locks", "do not work"]);
+        project.run_all();
+        for args in [["plan", "--exit-code"], ["status", "--exit-code"], ["run", "--all"]] {
+            without_locks(errno, || project.mp(&args)).success();
+        }
+    }
+}
+
+#[test]
+fn a_holder_on_another_machine_that_gives_no_sign_of_life_is_named_as_such() {
+    let project = Project::november();
+    let _lock = hold(&project, "extract.taps");
+    let path = project.path("data/processed/_manifests/extract.taps.lock");
+    let holder = json!({
+        "pid": 7, "host": "otherhost", "since": "2026-11-23T10:00:00Z", "beat_ms": 100,
+    });
+    std::fs::write(path, holder.to_string()).expect("written");
+    let extract = ["extract", "--source", "taps", "--lock-timeout"];
+    let outcome = project.mp(&[&extract[..], &["1s"]].concat()).fails(75);
+    outcome.says(&["`otherhost`", "no sign of life for ", "delete `", "extract.taps.lock`"]);
+    let outcome = project.mp(&[&extract[..], &["0s"]].concat()).fails(75);
+    outcome.says(&["`otherhost`", "whose last sign of life is of 20"]);
 }
 
 #[test]

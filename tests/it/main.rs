@@ -58,7 +58,7 @@ mod freshness_table;
 mod golden;
 /// What is recorded of a run, and `runs`, `show`, `diff`, `retry`.
 mod history;
-/// Two programs at once.
+/// Two programs at once, and file systems that refuse locks.
 mod locks;
 /// What is written about a result, and how long it is kept.
 mod manifests;
@@ -68,8 +68,12 @@ mod newer;
 mod refusals;
 /// Published files that were edited, truncated or deleted.
 mod repair;
+/// Retries, time limits, `-k`, and failures that are remembered.
+mod retries;
 /// Results that are restored instead of computed, and work that ends early.
 mod run_cache;
+/// SIGINT and SIGTERM.
+mod signals;
 
 // How it speaks.
 /// The DAG files for Airflow.
@@ -92,6 +96,8 @@ mod graph;
 mod logs;
 /// What must never reach a log, and who may read the rejects.
 mod privacy;
+/// Streams that are closed, broken or full.
+mod streams;
 /// The seeded generator.
 mod synth;
 

@@ -77,7 +77,7 @@ fn more_rejects_than_the_limit_fail_the_extract_of_their_source_alone() {
     let mut lines = good(97);
     lines.extend([Line::bad("{"), Line::bad("["), Line::bad("nope")]);
     let mut project = project(lines);
-    let outcome = project.mp(&["run", "--all"]).fails(4);
+    let outcome = project.mp(&["run", "--all", "-k"]).fails(4);
     outcome.says(&["prints", "3.00 %", "2.00 %", "json.malformed 3"]);
     let view = project.view();
     assert!(view.manifest_path("preprocess.taps").exists(), "others go on");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fake::{Behaviour, Project, id, states};
 use crate::exit_code::ExitCode;
-use crate::scheduler::{RunSummary, TaskState};
+use crate::scheduler::{RunSummary, TaskState, Verdict};
 
 const LONG: Duration = Duration::from_secs(3_600);
 
@@ -192,6 +192,19 @@ fn a_failure_of_the_data_is_told_again_without_computing() {
         }
         assert_eq!(super::fake::snapshot(&project), before, "nothing is written");
     }
+}
+
+#[test]
+fn a_plan_knows_what_would_fail_again() {
+    let mut project = failed_by_the_data(ExitCode::Quality);
+    let plan = project.plan(&[]);
+    assert_eq!((plan.tasks[4].verdict, plan.exit()), (Verdict::Failed, ExitCode::Quality));
+    assert!(plan.tasks[4].error.as_ref().unwrap().message.contains("remembered from run "));
+    project.settings.insert("preprocess".to_owned(), 7);
+    assert_eq!(project.plan(&[]).tasks[4].verdict, Verdict::Run, "its input may turn out another");
+    project.settings.clear();
+    project.options.force = true;
+    assert_eq!(project.plan(&["features"]).tasks[0].verdict, Verdict::Run);
 }
 
 #[test]

@@ -295,6 +295,18 @@ impl Project {
     }
 }
 
+/// A task that runs until this is dropped, be it by a panic.
+struct Running<'p> {
+    project: &'p Project,
+    name: &'p str,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.project.records.running.lock().unwrap().remove(self.name);
+    }
+}
+
 pub fn place(task: &TaskId) -> Place {
     let folder = match task.stage() {
         "features" => Folder::Output,
@@ -334,9 +346,10 @@ impl Runner for Project {
             let mut most = self.records.most_at_once.lock().unwrap();
             *most = running.len().max(*most);
         }
-        let behaved = self.behave(context);
-        self.records.running.lock().unwrap().remove(&name);
-        behaved?;
+        {
+            let _running = Running { project: self, name: &name };
+            self.behave(context)?;
+        }
         let inputs = self.inputs(task, context.upstream)?;
         if let Some(Behaviour::FailsOfTheData(exit)) = self.behaviour.get(&name) {
             let mut error = TaskError::new(*exit, "made to fail by the data").hint("look at it");

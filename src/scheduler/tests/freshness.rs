@@ -184,6 +184,7 @@ fn an_object_that_went_is_made_again_only_when_it_is_needed() {
     assert!(why[0].starts_with("extract.taps Run: `objects/"), "{why:?}");
     let why = project.why(&["preprocess"]);
     assert!(why[1].starts_with("preprocess.taps Blocked"), "{why:?}");
+    project.options.keep_going = true;
     let summary = project.run(&["preprocess"]);
     assert_eq!(states(&summary), ["preprocess.prints=Done", "preprocess.taps=Blocked"]);
     project.run(&[]);
