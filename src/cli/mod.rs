@@ -92,6 +92,7 @@ enum Command {
   mp run features+                       the stage and everything after it
   mp run extract.taps --force            compute it even if it is up to date
   mp run --all --no-cache                compute what an earlier run has the result of
+  mp run --all -k --retries 3            try again what may come right, go on after a failure
   mp run --all --dry-run                 the same as `mp plan`")]
     Run(run_command::RunArgs),
     /// Tell what would run, and why

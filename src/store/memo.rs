@@ -341,6 +341,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_cannot_have_the_lock_of_the_memo_goes_on_without_saving() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), &vec![7; WORTH_SAVING_BYTES as usize], 10);
+        let memo = Memo::load(folder.path().join("memo.json"));
+        memo.digest(&path).unwrap();
+        let held = fs_err::File::create(folder.path().join("memo.lock")).unwrap();
+        held.file().lock().unwrap();
+        memo.save().unwrap();
+        assert!(!folder.path().join("memo.json").exists());
+        drop(held);
+        memo.save().unwrap();
+        assert!(folder.path().join("memo.json").exists());
+    }
+
+    #[test]
     fn a_damaged_memo_is_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
         let at_path = folder.path().join("memo.json");

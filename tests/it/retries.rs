@@ -160,7 +160,9 @@ fn a_failure_of_the_data_is_told_again_at_once_until_something_changes() {
     let extract = ["extract", "--source", "prints"];
     let first = project.mp(&extract).fails(4);
     assert_eq!(count(&first.stderr, "start: "), 1, "{first}");
-    let before = project.snapshot();
+    // But that it was asked for, which the history keeps.
+    let snapshot = || project.snapshot().without("data/.mp/runs/");
+    let before = snapshot();
     let again = project.mp(&extract).fails(4);
     assert_eq!(count(&again.stderr, "start: "), 0, "nothing is computed: {again}");
     again.says(&[
@@ -168,7 +170,7 @@ fn a_failure_of_the_data_is_told_again_at_once_until_something_changes() {
         "(remembered from run ",
         "`--force` computes it again",
     ]);
-    before.assert_same(&project.snapshot());
+    before.assert_same(&snapshot());
     let document = project.mp(&["run", "extract.prints", "--json"]).fails(4).json("run");
     assert!(document["tasks"][0]["remembered"].is_string(), "{document:#}");
     assert_eq!(document["tasks"][0]["counts"]["rows_read"], json!(1304), "{document:#}");

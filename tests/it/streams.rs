@@ -6,13 +6,14 @@ use crate::outcome::Outcome;
 use crate::project::Project;
 
 /// Every command of `mp --help`, in a form that answers.
-const COMMANDS: [(&str, &[&str]); 21] = [
+const COMMANDS: [(&str, &[&str]); 22] = [
     ("extract", &["extract"]),
     ("preprocess", &["preprocess"]),
     ("features", &["features"]),
     ("quality", &["quality"]),
     ("run", &["run", "--all", "--force"]),
     ("plan", &["plan"]),
+    ("explain", &["explain", "features"]),
     ("status", &["status"]),
     ("runs", &["runs"]),
     ("show", &["show"]),
@@ -85,9 +86,9 @@ fn a_broken_stream_is_no_panic_and_changes_no_exit_code() {
     let project = Project::november();
     project.run_all();
     for (_, args) in COMMANDS {
-        let usual = project.mp(args).code;
         for json in [&[][..], &["--json"]] {
             let args = [args, json].concat();
+            let usual = project.mp(&args).code;
             for broken in BROKEN {
                 let outcome = shell(&project, &args, broken);
                 assert_eq!(outcome.code, usual, "{outcome}");
