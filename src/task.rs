@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use crate::store::{Ingredients, Manifest, Owner, Place, Scratch, Staged, Store, 
 use crate::timings::Timings;
 
 /// The last good manifests of the tasks that one needs.
-pub type Upstream = BTreeMap<TaskId, Manifest>;
+pub type Upstream = BTreeMap<TaskId, Arc<Manifest>>;
 
 /// Computes tasks; one for a whole run, called from several threads.
 pub trait Runner: Sync {

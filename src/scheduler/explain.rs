@@ -55,7 +55,7 @@ impl Scheduler<'_> {
             Some(look) => look.previous.clone(),
             None => self.last_good(task),
         };
-        let old = against.as_ref().or(result.as_ref());
+        let old = against.as_ref().or(result.as_deref());
         let now = look.and_then(|look| look.ingredients.as_ref());
         let kept = match now {
             Some(now) if open.is_empty() => self.kept_by(task, now),
@@ -68,7 +68,7 @@ impl Scheduler<'_> {
         let independent = tasks.filter(|other| *other != task && !dependents.contains(other));
         Some(Explanation {
             planned: planned.clone(),
-            result: result.as_ref().map(Manifest::made_by),
+            result: result.as_deref().map(Manifest::made_by),
             against: old.map(Manifest::made_by),
             ingredients: side_by_side(old.map(|old| &old.ingredients), now),
             kept,

@@ -3,6 +3,8 @@
 //! A look decides nothing but lists reasons; no reason means up to date. Does not know the other tasks'
 //! plans, and trusts only hashes.
 
+use std::sync::Arc;
+
 use super::Scheduler;
 use super::reason::{Reason, difference};
 use crate::dag::TaskId;
@@ -10,10 +12,10 @@ use crate::store::{Found, Ingredients, Manifest, Output};
 use crate::task::{TaskError, Upstream};
 
 /// What is known of a task at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Look {
     /// Its last good manifest.
-    pub previous: Option<Manifest>,
+    pub previous: Option<Arc<Manifest>>,
     /// The results of its needs, as far as there are any.
     pub upstream: Upstream,
     /// As they are now; unknown without a result of a need.
@@ -54,7 +56,7 @@ impl Scheduler<'_> {
         let mut missing = self.graph.needs(task);
         missing.retain(|need| !look.upstream.contains_key(need));
         if missing.is_empty() {
-            let previous = look.previous.as_ref();
+            let previous = look.previous.as_deref();
             let ingredients = self.runner.ingredients(task, previous, &look.upstream)?;
             if let Some(previous) = previous {
                 look.reasons = difference(&previous.ingredients, &ingredients);
@@ -112,9 +114,9 @@ impl Scheduler<'_> {
         reasons: &mut Vec<Reason>,
     ) -> Result<(), TaskError> {
         let failed = self.store.failed_manifest(task.stage(), task.source())?.good();
-        if let Some(error) = failed.and_then(|manifest| manifest.error) {
+        if let Some(error) = failed.as_ref().and_then(|manifest| manifest.error.as_ref()) {
             reasons.retain(|reason| *reason != Reason::NeverRun);
-            reasons.push(Reason::PreviousAttemptFailed { message: error.message });
+            reasons.push(Reason::PreviousAttemptFailed { message: error.message.clone() });
         }
         Ok(())
     }

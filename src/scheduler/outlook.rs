@@ -7,6 +7,7 @@
 //! is blocked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Scheduler;
 use super::freshness::Look;
@@ -25,7 +26,7 @@ pub(super) struct Outlook {
     /// What it needs and whose result is not known before that has run.
     pub open: Vec<TaskId>,
     /// The result that those that need it will find, if it is known.
-    result: Option<Manifest>,
+    result: Option<Arc<Manifest>>,
     /// Whether its objects were looked for.
     objects: bool,
 }
@@ -185,7 +186,7 @@ impl Scheduler<'_> {
                 Ok(Some(manifest)) => {
                     planned.verdict = Verdict::Restore;
                     planned.restored_from = Some(manifest.made_by());
-                    *result = Some(manifest);
+                    *result = Some(Arc::new(manifest));
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -269,7 +270,7 @@ impl Scheduler<'_> {
     }
 
     /// The last good manifest of a task, if it can be had.
-    pub(super) fn last_good(&self, task: &TaskId) -> Option<Manifest> {
+    pub(super) fn last_good(&self, task: &TaskId) -> Option<Arc<Manifest>> {
         self.store.manifest(task.stage(), task.source()).ok().and_then(Found::good)
     }
 

@@ -2,11 +2,13 @@
 //!
 //! A plan computes nothing. How a plan is made is in `outlook.rs`; this is what it says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::Scheduler;
+use super::freshness::Look;
+use super::outlook::Foresight;
 use super::reason::Reason;
 use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
@@ -103,6 +105,9 @@ pub struct Plan {
     /// Those of them whose dependent is not selected: another process will read them.
     #[serde(skip)]
     pub(super) awaited: BTreeSet<TaskId>,
+    /// What was seen of each task if there is nothing to do: a run need not look again.
+    #[serde(skip)]
+    pub(super) looks: BTreeMap<TaskId, Look>,
 }
 
 impl Plan {
@@ -128,6 +133,13 @@ impl Scheduler<'_> {
         let foresight = self.foresee();
         let selected = foresight.outlooks.iter().filter(|(task, _)| self.selection.contains(task));
         let tasks = selected.map(|(_, outlook)| outlook.planned.clone()).collect();
-        Plan { tasks, objects_needed: foresight.objects_needed, awaited: foresight.awaited }
+        let Foresight { objects_needed, awaited, .. } = foresight;
+        let mut plan = Plan { tasks, objects_needed, awaited, looks: BTreeMap::new() };
+        if plan.is_up_to_date() {
+            let outlooks = foresight.outlooks.into_iter();
+            plan.looks =
+                outlooks.filter_map(|(task, seen)| Some((task, seen.look.ok()?))).collect();
+        }
+        plan
     }
 }

@@ -4,6 +4,8 @@
 //! are still the ones of now, its manifest answers in place of another attempt; `--force` tries for real.
 //! Does not know what a task computes.
 
+use std::sync::Arc;
+
 use super::Scheduler;
 use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
@@ -15,7 +17,7 @@ use crate::task::{Failure, TaskError, Upstream};
 pub(super) struct Remembered {
     pub failure: Failure,
     /// What the attempt left.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
 }
 
 impl Scheduler<'_> {
@@ -42,7 +44,9 @@ impl Scheduler<'_> {
             return Ok(None);
         }
         // Whatever is wrong with the input now, an attempt will say so.
-        let Ok(now) = self.runner.ingredients(task, Some(&manifest), upstream) else { return Ok(None) };
+        let Ok(now) = self.runner.ingredients(task, Some(&manifest), upstream) else {
+            return Ok(None);
+        };
         let same = now.fingerprint(task.stage(), task.source()) == manifest.fingerprint;
         if !same || !self.outputs(&manifest, false)?.is_empty() {
             return Ok(None);

@@ -104,10 +104,13 @@ impl TaskResult {
     }
 
     /// Takes over what the manifest of its result says.
-    pub(super) fn tell(&mut self, manifest: Manifest) {
-        let Manifest { counts, outputs, warnings, fingerprint, ingredients, run, .. } = manifest;
-        (self.counts, self.outputs, self.warnings) = (counts, outputs, warnings);
-        self.made_of = Some(MadeOf { fingerprint, ingredients, made_by: run.id });
+    pub(super) fn tell(&mut self, manifest: &Manifest) {
+        self.counts.clone_from(&manifest.counts);
+        self.outputs.clone_from(&manifest.outputs);
+        self.warnings.clone_from(&manifest.warnings);
+        let Manifest { fingerprint, ingredients, run, .. } = manifest;
+        let (ingredients, made_by) = (ingredients.clone(), run.id.clone());
+        self.made_of = Some(MadeOf { fingerprint: *fingerprint, ingredients, made_by });
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Scheduler;
@@ -24,9 +24,9 @@ use crate::timings::Timings;
 
 /// How a turn ended but for an error.
 enum Ended {
-    UpToDate(Manifest),
-    Restored(Manifest),
-    Done(Manifest),
+    UpToDate(Arc<Manifest>),
+    Restored(Arc<Manifest>),
+    Done(Arc<Manifest>),
     /// It would fail as it did before.
     Remembered(Box<Remembered>),
     /// The run ends before it could begin.
@@ -96,7 +96,7 @@ impl<'a> Turn<'a> {
                 events.event(&Event::UpToDate { task });
                 result.state = TaskState::UpToDate;
                 result.reasons = Vec::new();
-                result.tell(manifest);
+                result.tell(&manifest);
                 return result;
             }
             Err(error) if error.failure.exit == ExitCode::Interrupted => {
@@ -112,11 +112,11 @@ impl<'a> Turn<'a> {
             }
             Ok(Ended::Remembered(remembered)) => {
                 let Remembered { failure, manifest } = *remembered;
-                let Manifest { fingerprint, ingredients, counts, warnings, run, .. } = manifest;
-                let made_by = run.id.clone();
-                result.made_of = Some(MadeOf { fingerprint, ingredients, made_by });
-                result.remembered = Some(run.id);
-                (result.counts, result.warnings) = (counts, warnings);
+                let outputs = std::mem::take(&mut result.outputs);
+                result.tell(&manifest);
+                // What a failed attempt left is no result.
+                result.outputs = outputs;
+                result.remembered = Some(manifest.run.id.clone());
                 result.error = Some(failure);
                 return result;
             }
@@ -144,7 +144,7 @@ impl<'a> Turn<'a> {
         events.event(&Event::Finished { task, seconds, counts, restored_from: from });
         result.state = TaskState::Done;
         (result.restored, result.restored_from) = (is_restored, made_by);
-        result.tell(manifest);
+        result.tell(&manifest);
         result
     }
 
@@ -154,7 +154,8 @@ impl<'a> Turn<'a> {
             let objects = plan.objects_needed.contains(task);
             scheduler.look(task, objects).map(|look| look.reasons).map_err(|error| error.failure)
         };
-        if let Some(failure) = scheduler.refusal(self.task, fresh) {
+        let seen = plan.looks.get(self.task);
+        if let Some(failure) = seen.map_or_else(|| scheduler.refusal(self.task, fresh), |_| None) {
             return Err(TaskError { failure, leaves: Box::default() });
         }
         let awaited = plan.awaited.contains(self.task);
@@ -162,7 +163,7 @@ impl<'a> Turn<'a> {
             // What is there now must still be there when its note is written.
             self.run.hold(scheduler.store)?;
         }
-        if let Ok(look) = self.look() {
+        if let Ok(look) = seen.map_or_else(|| self.look(), |look| Ok(look.clone())) {
             self.check_settled(&look)?;
             let Look { previous, upstream, reasons, .. } = look;
             self.reasons = reasons;
@@ -205,13 +206,13 @@ impl<'a> Turn<'a> {
             }
             scheduler.store.restore(lock, &manifest)?;
             self.run.committed();
-            return Ok(Ended::Restored(manifest));
+            return Ok(Ended::Restored(Arc::new(manifest)));
         }
         match self.compute(&lock, &look) {
             Ok(product) => {
                 let manifest = self.commit(lock, product)?;
                 self.run.committed();
-                Ok(Ended::Done(manifest))
+                Ok(Ended::Done(Arc::new(manifest)))
             }
             Err(error) => Err(self.fail(lock, look.ingredients, error)),
         }

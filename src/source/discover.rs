@@ -2,7 +2,7 @@
 //!
 //! Keeps to the raw folder, unless told otherwise. Does not open a file.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,8 +56,8 @@ pub fn discover(
                 }
                 return Ok(());
             }
-            let real =
-                folders.real(&path).map_err(|error| SourceError::unreadable(&path, &error))?;
+            let real = folders.real(&path, found == Found::Plain);
+            let real = real.map_err(|error| SourceError::unreadable(&path, &error))?;
             let below = root.as_ref().and_then(|root| real.strip_prefix(root).ok());
             if below.is_none() && !allow_outside {
                 let (pattern, folder) = ((*text).clone(), raw.to_owned());
@@ -85,9 +85,11 @@ pub fn discover(
             return Err(SourceError::NoMatch { pattern, folder, found });
         }
     }
-    let mut seen = BTreeSet::new();
-    let once = files.into_iter().filter(|(_, (_, real))| seen.insert(real.clone()));
-    Ok(once.map(|(name, (path, _))| RawFile { name, path }).collect())
+    let mut seen = HashSet::with_capacity(files.len());
+    let once = files.into_iter().filter_map(|(name, (path, real))| {
+        seen.insert(real.into_os_string()).then_some(RawFile { name, path })
+    });
+    Ok(once.collect())
 }
 
 /// Folders whose links were followed: there may be thousands of files in one.
@@ -95,12 +97,12 @@ pub fn discover(
 struct Folders(HashMap<PathBuf, PathBuf>);
 
 impl Folders {
-    /// The path of a file without links.
-    fn real(&mut self, path: &Path) -> io::Result<PathBuf> {
+    /// The path of a file without links; `plain` if its own name is known to be none.
+    fn real(&mut self, path: &Path, plain: bool) -> io::Result<PathBuf> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return fs_err::canonicalize(path);
         };
-        if fs_err::symlink_metadata(path)?.is_symlink() {
+        if !plain && fs_err::symlink_metadata(path)?.is_symlink() {
             return fs_err::canonicalize(path);
         }
         if let Some(real) = self.0.get(folder) {

@@ -36,6 +36,8 @@ enum Part {
 /// What matches a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
+    /// A regular file under a name that is no link, as its folder lists it.
+    Plain,
     /// A regular file, or a link to one.
     File,
     /// Something else, in words with their article.
@@ -79,8 +81,8 @@ impl Pattern {
     /// Finds all below `folder` that matches.
     pub fn walk(&self, folder: &Path, visit: &mut Visit<'_>) -> Result<(), SourceError> {
         let start = match self.absolute {
-            true => Place { path: PathBuf::from("/"), name: "/".to_owned() },
-            false => Place { path: folder.to_owned(), name: String::new() },
+            true => Place { path: PathBuf::from("/"), name: "/".to_owned(), listed: None },
+            false => Place { path: folder.to_owned(), name: String::new(), listed: None },
         };
         let by_name = matches!(self.parts.last(), Some(Part::Name(_)));
         walk(&start, &self.parts, &mut |name, path, found| match found {
@@ -99,28 +101,32 @@ fn glob(part: &str) -> Result<Part, globset::Error> {
 struct Place {
     path: PathBuf,
     name: String,
+    /// What its folder lists it as, if it was listed.
+    listed: Option<FileType>,
 }
 
 impl Place {
-    fn child(&self, name: &str) -> Place {
+    fn child(&self, name: &str, listed: Option<FileType>) -> Place {
         let slash = if self.name.is_empty() || self.name.ends_with('/') { "" } else { "/" };
-        Place { path: self.path.join(name), name: format!("{}{slash}{name}", self.name) }
+        Place { path: self.path.join(name), name: format!("{}{slash}{name}", self.name), listed }
     }
 }
 
 fn walk(place: &Place, parts: &[Part], visit: &mut Visit<'_>) -> Result<(), SourceError> {
     let Some((part, rest)) = parts.split_first() else {
-        return match look(&place.path)? {
+        // There may be thousands of files: the listing of their folder says enough of nearly all.
+        let plain = place.listed.is_some_and(|listed| listed.is_file());
+        return match if plain { Some(Found::Plain) } else { look(&place.path)? } {
             Some(found) => visit(place.name.clone(), place.path.clone(), found),
             None => Ok(()),
         };
     };
     match part {
-        Part::Name(name) => walk(&place.child(name), rest, visit),
+        Part::Name(name) => walk(&place.child(name, None), rest, visit),
         Part::Glob { matcher, sees_hidden } => {
-            for name in list(&place.path)? {
+            for Listed { name, listed } in list(&place.path)? {
                 if matcher.is_match(&name) && (*sees_hidden || !is_hidden(&name)) {
-                    walk(&place.child(utf8(place, &name)?), rest, visit)?;
+                    walk(&place.child(utf8(place, &name)?, Some(listed)), rest, visit)?;
                 }
             }
             Ok(())
@@ -143,9 +149,10 @@ fn walk_folders(
     }
     above.push(identity);
     walk(place, rest, visit)?;
-    for name in list(&place.path)? {
-        if !is_hidden(&name) && folder_identity(&place.path.join(&name))?.is_some() {
-            walk_folders(&place.child(utf8(place, &name)?), rest, above, visit)?;
+    for Listed { name, listed } in list(&place.path)? {
+        let may_lead_on = listed.is_dir() || listed.is_symlink();
+        if may_lead_on && !is_hidden(&name) && folder_identity(&place.path.join(&name))?.is_some() {
+            walk_folders(&place.child(utf8(place, &name)?, Some(listed)), rest, above, visit)?;
         }
     }
     above.pop();
@@ -160,14 +167,30 @@ fn utf8<'n>(place: &Place, name: &'n Path) -> Result<&'n str, SourceError> {
     name.to_str().ok_or_else(|| SourceError::NameNotUtf8 { path: place.path.join(name) })
 }
 
+/// A name in a folder, and what it stands for.
+struct Listed {
+    name: PathBuf,
+    listed: FileType,
+}
+
 /// The names in a folder; none if it is no folder.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
+fn list(folder: &Path) -> Result<Vec<Listed>, SourceError> {
     let unreadable = |error: io::Error| SourceError::unreadable(folder, &error);
     let entries = match fs_err::read_dir(folder) {
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
         entries => entries.map_err(unreadable)?,
     };
-    entries.map(|entry| Ok(entry.map_err(unreadable)?.file_name().into())).collect()
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(unreadable)?;
+        match entry.file_type() {
+            Ok(listed) => names.push(Listed { name: entry.file_name().into(), listed }),
+            // Gone since; asked for where the listing itself does not tell.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
+    Ok(names)
 }
 
 /// What is there. A link that leads nowhere is an error, so that no data is missed.

@@ -4,7 +4,8 @@
 //! in whatever run. as_of matters only through the oldest timestamp allowed, and only where a row
 //! is older than it. Knows files and their facts; rows are `ingest`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use super::ingest::{Ingested, Job, ingest};
 use super::memory::Share;
 use super::outcome::{hold_contract, output};
 use super::parse::measure_of;
-use super::profile::FileFacts;
+use super::profile::{Bounds as RowBounds, FileFacts};
 use super::rejects::gather;
 use super::stoppable::Stoppable;
 use super::sweep::DAY_US;
@@ -64,14 +65,49 @@ pub(super) struct FileResult {
     pub facts: FileFacts,
 }
 
+/// What a look at the raw files asks of a [`FileResult`].
+#[derive(Deserialize)]
+struct KnownFile<'m> {
+    #[serde(borrow)]
+    name: Cow<'m, str>,
+    sha256: Digest,
+    bytes: u64,
+    facts: KnownFacts,
+}
+
+#[derive(Deserialize)]
+struct KnownFacts {
+    bounds: RowBounds,
+}
+
 /// The files in an extract's manifest.
 pub(super) fn files_of(manifest: &Manifest) -> Result<Vec<FileResult>, TaskError> {
-    let files = manifest.extra.get("files").cloned().unwrap_or(Value::Null);
-    serde_json::from_value(files).map_err(|error| {
+    listed(manifest)
+}
+
+fn listed<'m, T: Deserialize<'m>>(manifest: &'m Manifest) -> Result<Vec<T>, TaskError> {
+    manifest.extra.get("files").map_err(|error| {
         let text =
             format!("the manifest of `{}` does not list its files: {error}", manifest.task());
         TaskError::new(ExitCode::Failure, text).hint("run it again with `--force`")
     })
+}
+
+/// The rows of each file in an extract's manifest, as inputs of preprocess.
+pub(super) fn rows_of(manifest: &Manifest) -> Result<BTreeMap<String, InputFact>, TaskError> {
+    #[derive(Deserialize)]
+    struct Rows {
+        name: String,
+        rows: Digest,
+        rows_bytes: u64,
+    }
+    let files: Vec<Rows> = listed(manifest)?;
+    let fact = |file: &Rows| InputFact { sha256: file.rows, bytes: file.rows_bytes };
+    Ok(files
+        .into_iter()
+        .map(|file| (fact(&file), file.name))
+        .map(|(fact, name)| (name, fact))
+        .collect())
 }
 
 impl Extract<'_> {
@@ -90,14 +126,16 @@ impl Extract<'_> {
         previous: Option<&Manifest>,
         store: &Store,
     ) -> Result<Ingredients, TaskError> {
-        let known = previous.and_then(|previous| files_of(previous).ok()).unwrap_or_default();
-        let known: BTreeMap<&str, &FileResult> =
+        let known: Vec<KnownFile<'_>> =
+            previous.and_then(|previous| listed(previous).ok()).unwrap_or_default();
+        let known: HashMap<&str, &KnownFile<'_>> =
             known.iter().map(|file| (&*file.name, file)).collect();
         let mut ingredients = self.settings_only();
         let mut known_sizes = None;
         let (mut unchanged, mut unread, mut reaches_bound) = (previous.is_some(), false, false);
         for file in self.discover()? {
-            let bytes = FileStamp::of(&file.path).map_err(|error| unreadable(&file, &error))?.bytes;
+            let stamp = FileStamp::of(&file.path).map_err(|error| unreadable(&file, &error))?;
+            let bytes = stamp.bytes;
             let was = known.get(&*file.name).filter(|was| was.bytes == bytes);
             if was.is_none() && known_sizes.is_none() {
                 known_sizes = Some(store.parsed().sizes(self.source.name())?);
@@ -107,21 +145,21 @@ impl Extract<'_> {
             // No need to hash a file of a length that was never seen before it is read.
             let mut fact = InputFact::unread(bytes);
             if may_be_known {
-                let hashed = store.memo().digest(&file.path);
+                let hashed = store.memo().digest_of(&file.path, stamp);
                 let sha256 = hashed.map_err(|error| unreadable(&file, &error))?.0;
                 let same = was.filter(|was| was.sha256 == sha256);
                 let results = match same {
-                    Some(same) if self.holds(same) => vec![(*same).clone()],
-                    _ => self.kept_files(store, InputFact { sha256, bytes })?,
+                    Some(same) if self.holds(&same.facts.bounds) => vec![same.facts.bounds],
+                    _ => self.kept_bounds(store, InputFact { sha256, bytes })?,
                 };
                 if same.is_some() || !results.is_empty() {
                     fact.sha256 = sha256;
                 }
-                unchanged &= same.is_some_and(|same| self.holds(same));
+                unchanged &= same.is_some_and(|same| self.holds(&same.facts.bounds));
                 // Where a result holds no longer, a row is older than the bound now, or was.
-                let holding = results.iter().find(|result| self.holds(result));
+                let holding = results.iter().find(|bounds| self.holds(bounds));
                 reaches_bound |= !fact.is_unread()
-                    && holding.is_none_or(|result| result.facts.bounds.newest_below_us.is_some());
+                    && holding.is_none_or(|bounds| bounds.newest_below_us.is_some());
             }
             unread |= fact.is_unread();
             ingredients.inputs.insert(file.name, fact);
@@ -140,9 +178,9 @@ impl Extract<'_> {
         Ok(ingredients)
     }
 
-    /// Does the result of a file hold for the bound of today?
-    fn holds(&self, file: &FileResult) -> bool {
-        file.facts.bounds.hold_for(self.oldest_us())
+    /// Does a result with these bounds hold for the bound of today?
+    fn holds(&self, bounds: &RowBounds) -> bool {
+        bounds.hold_for(self.oldest_us())
     }
 
     /// The results of files of this content that are still kept.
@@ -150,6 +188,12 @@ impl Extract<'_> {
         let kept = store.parsed().find(&self.file_key(fact))?;
         // A record of another shape is as good as none.
         Ok(kept.into_iter().filter_map(|one| serde_json::from_value(one.facts).ok()).collect())
+    }
+
+    /// The bounds of those results.
+    fn kept_bounds(&self, store: &Store, fact: InputFact) -> Result<Vec<RowBounds>, TaskError> {
+        let files = self.kept_files(store, fact)?;
+        Ok(files.into_iter().map(|file| file.facts.bounds).collect())
     }
 
     fn file_key(&self, InputFact { sha256, bytes }: InputFact) -> ParsedKey<'static> {
@@ -387,7 +431,7 @@ impl Run<'_> {
         let pending = pending.filter_map(|one| serde_json::from_value(one.facts.clone()).ok());
         let mut results: Vec<FileResult> = pending.collect();
         results.extend(self.extract.kept_files(store, fact)?);
-        let found = results.into_iter().find(|result| self.extract.holds(result));
+        let found = results.into_iter().find(|result| self.extract.holds(&result.facts.bounds));
         Ok(found.map(|result| FileResult { name: file.name.clone(), ..result }))
     }
 

@@ -42,7 +42,7 @@ pub(super) fn needed<'u>(
 ) -> Result<&'u Manifest, TaskError> {
     let id = TaskId::new(stage, source.map(Source::name))
         .map_err(|error| TaskError::new(ExitCode::Internal, error.to_string()))?;
-    upstream.get(&id).ok_or_else(|| {
+    upstream.get(&id).map(|manifest| &**manifest).ok_or_else(|| {
         TaskError::new(ExitCode::Refused, format!("there is no result of `{id}`"))
             .hint(format!("run `mp run {id}`"))
     })

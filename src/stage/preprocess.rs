@@ -10,9 +10,9 @@
 
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
-use super::extract::{FileResult, files_of};
+use super::extract::{FileResult, files_of, rows_of};
 use super::memory::Share;
 use super::outcome::output;
 use super::parse::measure_of;
@@ -29,9 +29,7 @@ use crate::rows::{
     RowsError, RowsFile, RowsWriter, Run, Sizes, in_order, merge_in_passes, runs_of,
 };
 use crate::settings::{Dedupe, PreprocessSettings, Resources};
-use crate::store::{
-    Digest, Ingredients, InputFact, MODE_READ_ONLY, Manifest, Place, Scratch, Staged,
-};
+use crate::store::{Digest, Ingredients, MODE_READ_ONLY, Manifest, Place, Scratch, Staged};
 use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
 use crate::timings::{Phase, Timings};
 
@@ -58,8 +56,7 @@ pub(super) fn largest_amount(limit: &Decimal) -> f64 {
 
 /// The twin of a Silver table: its events, without duplicates, as a rows file.
 pub(super) fn events_of(manifest: &Manifest) -> Result<Digest, TaskError> {
-    let digest = manifest.extra.get("events").cloned().unwrap_or(Value::Null);
-    serde_json::from_value(digest).map_err(|error| {
+    manifest.extra.get("events").map_err(|error| {
         let text = format!("the manifest of `{}` names no events: {error}", manifest.task());
         TaskError::new(ExitCode::Failure, text).hint("run it again with `--force`")
     })
@@ -87,7 +84,7 @@ struct Batch {
 impl Preprocess<'_> {
     fn extract_manifest<'u>(&self, upstream: &'u Upstream) -> Result<&'u Manifest, TaskError> {
         let id = TaskId::new("extract", Some(self.source.name()));
-        id.ok().and_then(|id| upstream.get(&id)).ok_or_else(|| {
+        id.ok().and_then(|id| upstream.get(&id)).map(|manifest| &**manifest).ok_or_else(|| {
             let text = format!("there is no result of `extract.{}`", self.source);
             TaskError::new(ExitCode::Refused, text)
                 .hint(format!("run `mp extract --source {}`", self.source))
@@ -96,15 +93,11 @@ impl Preprocess<'_> {
 
     /// What the next result would be made of.
     pub fn ingredients(&self, upstream: &Upstream) -> Result<Ingredients, TaskError> {
-        let files = files_of(self.extract_manifest(upstream)?)?;
-        let inputs = files
-            .into_iter()
-            .map(|file| (file.name, InputFact { sha256: file.rows, bytes: file.rows_bytes }));
         Ok(Ingredients {
             stage_version: VERSION,
             settings: self.settings.entries(),
             as_of: Some(self.as_of.to_string()),
-            inputs: inputs.collect(),
+            inputs: rows_of(self.extract_manifest(upstream)?)?,
         })
     }
 

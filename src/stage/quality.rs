@@ -276,8 +276,9 @@ impl Quality<'_> {
 
 /// The target window of Gold as instants, from the manifest of features.
 fn target_bounds(features: &Manifest) -> (i64, i64) {
+    let target: Vec<String> = features.extra.get("target").unwrap_or_default();
     let date = |index: usize| {
-        let text = features.extra.get("target")?.get(index)?.as_str()?;
+        let text = target.get(index)?;
         let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
         Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros())
     };

@@ -15,8 +15,8 @@ use super::error::StoreError;
 use super::layout::{Place, task_name};
 use super::lock::Lock;
 use super::manifest::{
-    Column, ErrorFact, Ingredients, MANIFEST_VERSION, Manifest, ManifestError, Output, RunFacts,
-    Status,
+    Column, ErrorFact, Extra, Ingredients, MANIFEST_VERSION, Manifest, ManifestError, Output,
+    RunFacts, Status,
 };
 use super::parsed::list;
 use super::staged::StagedObject;
@@ -107,7 +107,12 @@ impl Store {
     /// The good results of a task that are known, in force or kept, the newest first.
     pub fn results(&self, stage: &str, source: Option<&str>) -> Result<Vec<Manifest>, StoreError> {
         let task = task_name(stage, source);
-        let mut results: Vec<Manifest> = self.manifest(stage, source)?.good().into_iter().collect();
+        let mut results: Vec<Manifest> = self
+            .manifest(stage, source)?
+            .good()
+            .iter()
+            .map(|manifest| manifest.as_ref().clone())
+            .collect();
         for path in list(&self.layout().results_dir().join(&task))? {
             let bytes = atomic::read_if_there(&path)?.unwrap_or_default();
             // One that cannot be read is as good as none.
@@ -125,7 +130,9 @@ impl Store {
     /// says: what comes back is read by others, and a disk may forget without a trace in `stat`.
     pub fn is_intact(&self, manifest: &Manifest) -> Result<bool, StoreError> {
         for output in manifest.outputs.iter().filter(|output| output.published) {
-            if Digest::of_file(&self.layout().object(&output.sha256), self.stop())?.0 != output.sha256 {
+            if Digest::of_file(&self.layout().object(&output.sha256), self.stop())?.0
+                != output.sha256
+            {
                 return Ok(false);
             }
         }
@@ -187,7 +194,7 @@ impl Store {
             ingredients,
             outputs,
             counts,
-            extra,
+            extra: Extra::new(&extra),
             warnings,
             error,
             run: RunFacts { airflow: self.airflow.clone(), ..run },

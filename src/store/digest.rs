@@ -8,14 +8,14 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
 /// The SHA-256 of some content.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
 /// The text is not 64 lower-case hexadecimal digits.
@@ -48,6 +48,22 @@ impl Digest {
         }
     }
 
+    /// Hands over its 64 digits: there are thousands in a manifest, none worth an allocation.
+    fn hex<T>(&self, with: impl FnOnce(&str) -> T) -> T {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        with(std::str::from_utf8(&hex).unwrap_or_default())
+    }
+
+    /// Is that text its digits?
+    pub fn is_written(&self, text: &str) -> bool {
+        self.hex(|hex| hex == text)
+    }
+
     /// The first 16 hexadecimal digits, for names that need not be more than distinct.
     pub fn short(&self) -> String {
         let mut hex = self.to_string();
@@ -64,7 +80,7 @@ impl From<[u8; 32]> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.hex(|hex| f.write_str(hex))
     }
 }
 
@@ -96,17 +112,27 @@ impl FromStr for Digest {
     }
 }
 
-impl TryFrom<String> for Digest {
-    type Error = DigestError;
-
-    fn try_from(text: String) -> Result<Digest, DigestError> {
-        text.parse()
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.hex(|hex| serializer.serialize_str(hex))
     }
 }
 
-impl From<Digest> for String {
-    fn from(digest: Digest) -> String {
-        digest.to_string()
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sha256 in 64 lower-case hexadecimal digits")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Digits)
     }
 }
 

@@ -52,14 +52,7 @@ impl TryFrom<RawPlace> for Place {
     type Error = PlaceError;
 
     fn try_from(raw: RawPlace) -> Result<Place, PlaceError> {
-        let mut parts = Path::new(&raw.path).components().peekable();
-        let inside =
-            parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)));
-        if inside {
-            Ok(Place { folder: raw.folder, path: raw.path })
-        } else {
-            Err(PlaceError(raw.path))
-        }
+        Place::checked(raw.folder, raw.path)
     }
 }
 
@@ -70,6 +63,23 @@ impl std::fmt::Display for Place {
 }
 
 impl Place {
+    /// A place that somebody wrote down.
+    pub(super) fn checked(folder: Folder, path: String) -> Result<Place, PlaceError> {
+        let mut parts = Path::new(&path).components().peekable();
+        let inside =
+            parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)));
+        if inside { Ok(Place { folder, path }) } else { Err(PlaceError(path)) }
+    }
+
+    /// Is it that object of the store?
+    pub(super) fn is_object(&self, digest: &Digest) -> bool {
+        let hex = self.path.strip_prefix("objects/").and_then(|path| path.split_once('/'));
+        self.folder == Folder::Store
+            && hex.is_some_and(|(two, hex)| {
+                digest.is_written(hex) && hex.starts_with(two) && two.len() == 2
+            })
+    }
+
     /// Silver of a source.
     pub fn silver(source: &str) -> Place {
         Place { folder: Folder::Processed, path: format!("{source}.parquet") }

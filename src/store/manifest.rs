@@ -2,16 +2,19 @@
 //!
 //! A pure value with its JSON form. Does not know where it lies or whether it is still true.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
 use super::error::StoreError;
-use super::layout::{Place, task_name};
+use super::layout::{Folder, Place, PlaceError, task_name};
 
 /// The version written, and the newest that can be read.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -77,19 +80,42 @@ pub struct Ingredients {
 impl Ingredients {
     /// SHA-256 of the canonical JSON (sorted keys, no spaces) of the list and its task.
     pub fn fingerprint(&self, stage: &str, source: Option<&str>) -> Digest {
-        let inputs: BTreeMap<&str, Digest> =
-            self.inputs.iter().map(|(path, fact)| (path.as_str(), fact.sha256)).collect();
-        // `json!` sorts keys: serde_json's map is a BTreeMap, its `preserve_order` feature is off,
-        // and the golden test below fails should a crate switch it on.
-        let canonical = serde_json::json!({
-            "as_of": self.as_of,
-            "inputs": inputs,
-            "settings": self.settings,
-            "source": source,
-            "stage": stage,
-            "stage_version": self.stage_version,
-        });
-        Digest::of_bytes(canonical.to_string().as_bytes())
+        // The keys in their order. Those within a setting are in theirs because serde_json's map is
+        // a BTreeMap: its `preserve_order` feature is off.
+        let canonical = Canonical {
+            as_of: self.as_of.as_deref(),
+            inputs: Hashes(&self.inputs),
+            settings: &self.settings,
+            source,
+            stage,
+            stage_version: self.stage_version,
+        };
+        // Maps with string keys always have a JSON form.
+        Digest::of_bytes(&serde_json::to_vec(&canonical).unwrap_or_default())
+    }
+}
+
+/// What a fingerprint is made of.
+#[derive(Serialize)]
+struct Canonical<'i> {
+    as_of: Option<&'i str>,
+    inputs: Hashes<'i>,
+    settings: &'i BTreeMap<String, Value>,
+    source: Option<&'i str>,
+    stage: &'i str,
+    stage_version: u32,
+}
+
+/// Of the inputs only the hash counts.
+struct Hashes<'i>(&'i BTreeMap<String, InputFact>);
+
+impl Serialize for Hashes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (path, fact) in self.0 {
+            map.serialize_entry(path, &fact.sha256)?;
+        }
+        map.end()
     }
 }
 
@@ -102,6 +128,7 @@ pub struct Column {
 
 /// One file that a task made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "OutputRead")]
 pub struct Output {
     /// The folder and the name in it; the store and the object's own name when not published.
     #[serde(flatten)]
@@ -110,13 +137,40 @@ pub struct Output {
     pub published: bool,
     pub sha256: Digest,
     pub bytes: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Vec<Column>>,
     /// Permissions, in octal digits.
-    #[serde(serialize_with = "mode_to_text", deserialize_with = "mode_from_text")]
+    #[serde(serialize_with = "mode_to_text")]
     pub mode: u32,
+}
+
+/// An [`Output`] as it stands in a manifest. Reading into a flattened field takes several times as
+/// long, and there are thousands.
+#[derive(Deserialize)]
+struct OutputRead {
+    folder: Folder,
+    path: String,
+    published: bool,
+    sha256: Digest,
+    bytes: u64,
+    #[serde(default)]
+    rows: Option<u64>,
+    #[serde(default)]
+    schema: Option<Vec<Column>>,
+    #[serde(deserialize_with = "mode_from_text")]
+    mode: u32,
+}
+
+impl TryFrom<OutputRead> for Output {
+    type Error = PlaceError;
+
+    fn try_from(read: OutputRead) -> Result<Output, PlaceError> {
+        let OutputRead { folder, path, published, sha256, bytes, rows, schema, mode } = read;
+        let place = Place::checked(folder, path)?;
+        Ok(Output { place, published, sha256, bytes, rows, schema, mode })
+    }
 }
 
 fn mode_to_text<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
@@ -156,8 +210,45 @@ pub struct RunFacts {
     pub airflow: BTreeMap<String, String>,
 }
 
+/// Facts of a stage, as JSON text: most who read a manifest do not ask for them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Extra(Option<Box<RawValue>>);
+
+impl Extra {
+    /// These facts, laid out as one field of a document.
+    pub fn new(facts: &Value) -> Extra {
+        if facts.is_null() {
+            return Extra(None);
+        }
+        // A line break within a string is written as an escape.
+        let text = serde_json::to_string_pretty(facts).unwrap_or_default().replace('\n', "\n  ");
+        Extra(RawValue::from_string(text).ok())
+    }
+
+    const fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// One of the facts; one that is not there reads as `null`.
+    pub fn get<'e, T: Deserialize<'e>>(&'e self, key: &str) -> serde_json::Result<T> {
+        let facts: BTreeMap<Cow<'e, str>, &'e RawValue> = match &self.0 {
+            Some(text) => serde_json::from_str(text.get())?,
+            None => BTreeMap::new(),
+        };
+        serde_json::from_str(facts.get(key).map_or("null", |fact| fact.get()))
+    }
+}
+
+impl PartialEq for Extra {
+    fn eq(&self, other: &Extra) -> bool {
+        self.0.as_deref().map(RawValue::get) == other.0.as_deref().map(RawValue::get)
+    }
+}
+
 /// What a task leaves beside its outputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "ManifestRead")]
 pub struct Manifest {
     pub manifest_version: u32,
     pub stage: String,
@@ -171,13 +262,56 @@ pub struct Manifest {
     /// `rows_read`, `rows_valid` …
     pub counts: Map<String, Value>,
     /// Facts of the stage for those that depend on it.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub extra: Value,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Extra::is_none")]
+    pub extra: Extra,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorFact>,
     pub run: RunFacts,
+}
+
+/// A [`Manifest`] as it is read; see [`OutputRead`].
+#[derive(Deserialize)]
+struct ManifestRead {
+    manifest_version: u32,
+    stage: String,
+    source: Option<String>,
+    status: Status,
+    fingerprint: Digest,
+    stage_version: u32,
+    settings: BTreeMap<String, Value>,
+    as_of: Option<String>,
+    inputs: BTreeMap<String, InputFact>,
+    outputs: Vec<Output>,
+    counts: Map<String, Value>,
+    #[serde(default)]
+    extra: Extra,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    error: Option<ErrorFact>,
+    run: RunFacts,
+}
+
+impl From<ManifestRead> for Manifest {
+    fn from(read: ManifestRead) -> Manifest {
+        let ManifestRead { stage_version, settings, as_of, inputs, .. } = read;
+        Manifest {
+            manifest_version: read.manifest_version,
+            stage: read.stage,
+            source: read.source,
+            status: read.status,
+            fingerprint: read.fingerprint,
+            ingredients: Ingredients { stage_version, settings, as_of, inputs },
+            outputs: read.outputs,
+            counts: read.counts,
+            extra: read.extra,
+            warnings: read.warnings,
+            error: read.error,
+            run: read.run,
+        }
+    }
 }
 
 /// Why a manifest's bytes are none.
@@ -218,24 +352,31 @@ impl Manifest {
         struct Version {
             manifest_version: u64,
         }
-        let unreadable = |error: serde_json::Error| ManifestError::Unreadable(error.to_string());
-        let version: Version = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if version.manifest_version > u64::from(MANIFEST_VERSION) {
+        let read = serde_json::from_slice::<Manifest>(bytes);
+        // A newer one may look like one of today, or like none.
+        let version = match &read {
+            Ok(manifest) => u64::from(manifest.manifest_version),
+            Err(_) => {
+                let version = serde_json::from_slice::<Version>(bytes);
+                version.map_or(0, |version| version.manifest_version)
+            }
+        };
+        if version > u64::from(MANIFEST_VERSION) {
             return Err(ManifestError::Newer(StoreError::Newer {
                 path: path.to_owned(),
                 what: "manifest",
-                found: version.manifest_version,
+                found: version,
                 known: MANIFEST_VERSION,
             }));
         }
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let manifest = read.map_err(|error| ManifestError::Unreadable(error.to_string()))?;
         let due = manifest.ingredients.fingerprint(&manifest.stage, manifest.source.as_deref());
         if manifest.fingerprint != due {
             let text = "its fingerprint is not that of its ingredients".to_owned();
             return Err(ManifestError::Unreadable(text));
         }
         let astray =
-            |output: &&Output| !output.published && output.place != Place::object(&output.sha256);
+            |output: &&Output| !output.published && !output.place.is_object(&output.sha256);
         if let Some(output) = manifest.outputs.iter().find(astray) {
             let text = format!("`{}` is not the object of its hash", output.place);
             return Err(ManifestError::Unreadable(text));

@@ -26,9 +26,11 @@ use super::error::StoreError;
 /// The version written, and the newest that can be read.
 pub(super) const MEMO_VERSION: u32 = 1;
 const SETTLED_NS: i64 = 2_000_000_000;
-/// Hashing less than this again costs less than writing the memo, and a run that has nothing to do
-/// does not touch the disk.
+/// Hashing less than this again, in fewer files, costs less than writing the memo, and a run that has
+/// nothing to do does not touch the disk.
 const WORTH_SAVING_BYTES: u64 = 4 << 20;
+/// Opening so many files takes a millisecond.
+const WORTH_SAVING_FILES: usize = 64;
 const ATTEMPTS: usize = 3;
 /// How often, and how far apart, the lock of the memo is asked for: a tenth of a second in all.
 const TRIES: usize = 20;
@@ -114,7 +116,9 @@ struct State {
     known: BTreeMap<String, Entry>,
     /// Learnt since the memo was loaded.
     fresh: BTreeMap<String, Entry>,
+    /// Of those that are not saved yet.
     fresh_bytes: u64,
+    fresh_files: usize,
     /// Folders without links: there may be thousands of files in one.
     folders: HashMap<PathBuf, PathBuf>,
 }
@@ -160,17 +164,24 @@ impl Memo {
 
     /// The digest of a file, hashed only if need be.
     pub fn digest(&self, path: &Path) -> io::Result<(Digest, FileStamp)> {
+        self.digest_of(path, FileStamp::of(path)?)
+    }
+
+    /// The same for one who has looked at the file a moment ago.
+    pub fn digest_of(&self, path: &Path, seen: FileStamp) -> io::Result<(Digest, FileStamp)> {
+        let mut stamp = seen;
         for _ in 0..ATTEMPTS {
-            let stamp = FileStamp::of(path)?;
             if let Some(digest) = self.known(path, &stamp) {
                 return Ok((digest, stamp));
             }
             let (digest, bytes) = Digest::of_file(path, &self.stop)?;
+            let after = FileStamp::of(path)?;
             // Written to or replaced while it was hashed: the digest is of something that never was.
-            if bytes == stamp.bytes && stamp.same_file(&FileStamp::of(path)?) {
+            if bytes == stamp.bytes && stamp.same_file(&after) {
                 self.remember(path, &stamp, digest);
                 return Ok((digest, stamp));
             }
+            stamp = after;
         }
         let text = format!("`{}` keeps changing while it is read", path.display());
         Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
@@ -200,13 +211,14 @@ impl Memo {
         if entry.is_settled() {
             state.fresh.insert(key, entry);
             state.fresh_bytes = state.fresh_bytes.saturating_add(bytes);
+            state.fresh_files += 1;
         }
     }
 
     /// Writes down what was learnt, merged with what other processes wrote, if it is worth it.
     pub fn save(&self) -> Result<(), StoreError> {
         let mut state = self.state();
-        if state.fresh_bytes < WORTH_SAVING_BYTES {
+        if state.fresh_bytes < WORTH_SAVING_BYTES && state.fresh_files < WORTH_SAVING_FILES {
             return Ok(());
         }
         let folder = atomic::parent(&self.file)?;
@@ -240,12 +252,15 @@ impl Memo {
             let hashed_at_ns = entry.hashed_at_ns.saturating_add(skew_ns);
             memo.files.insert(path.clone(), Entry { hashed_at_ns, ..*entry });
         }
-        memo.files.retain(|path, entry| entry.is_settled() && Path::new(path).exists());
+        // Of those learnt just now only a few can be gone: they go another time.
+        memo.files.retain(|path, entry| {
+            entry.is_settled() && (state.fresh.contains_key(path) || Path::new(path).exists())
+        });
         let json = serde_json::to_vec(&memo).map_err(io::Error::from)?;
         let owner = Owner::of(self.file.as_os_str().as_encoded_bytes());
         owner.sweep(folder)?;
         atomic::write(&self.file, &json, &owner, folder)?;
-        state.fresh_bytes = 0;
+        (state.fresh_bytes, state.fresh_files) = (0, 0);
         Ok(())
     }
 }
@@ -322,6 +337,17 @@ mod tests {
         small.digest(&file(folder.path(), b"one", 10)).unwrap();
         small.save().unwrap();
         assert!(!at_path.exists());
+        let many: Vec<PathBuf> =
+            (0..WORTH_SAVING_FILES).map(|n| folder.path().join(format!("many {n}"))).collect();
+        for path in &many {
+            fs_err::write(path, "").unwrap();
+            at(path, UNIX_EPOCH);
+            small.digest(path).unwrap();
+        }
+        small.save().unwrap();
+        let memo = Memo::load(at_path.clone());
+        assert!(many.iter().all(|path| peek(&memo, path).is_some()));
+        fs_err::remove_file(&at_path).unwrap();
 
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
         let (memo_a, memo_b) = (Memo::load(at_path.clone()), Memo::load(at_path.clone()));

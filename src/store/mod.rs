@@ -27,10 +27,10 @@ mod staged;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 pub use atomic::Owner;
@@ -62,9 +62,18 @@ use parsed::ParsedIndex;
 pub struct Store {
     layout: Layout,
     memo: Memo,
+    manifests: Mutex<HashMap<PathBuf, ReadManifest>>,
     keep: usize,
     /// What is noted about every attempt beside its own facts.
     airflow: BTreeMap<String, String>,
+}
+
+/// A manifest that was read and may still be in use.
+#[derive(Debug)]
+struct ReadManifest {
+    /// The length and the hash of its text.
+    text: (usize, u128),
+    manifest: Weak<Manifest>,
 }
 
 /// A manifest, if there is one to be had.
@@ -73,14 +82,14 @@ pub enum Found {
     Missing,
     /// As good as missing, and why.
     Unreadable(String),
-    Good(Box<Manifest>),
+    Good(Arc<Manifest>),
 }
 
 impl Found {
     /// The manifest, if it is good.
-    pub fn good(self) -> Option<Manifest> {
+    pub fn good(self) -> Option<Arc<Manifest>> {
         match self {
-            Found::Good(manifest) => Some(*manifest),
+            Found::Good(manifest) => Some(manifest),
             Found::Missing | Found::Unreadable(_) => None,
         }
     }
@@ -90,7 +99,7 @@ impl Store {
     /// Opens a store that need not exist yet; nothing is written before something is made.
     pub fn open(layout: Layout, keep: usize) -> Store {
         let memo = Memo::load(layout.memo_file());
-        Store { layout, memo, keep, airflow: BTreeMap::new() }
+        Store { layout, memo, manifests: Mutex::default(), keep, airflow: BTreeMap::new() }
     }
 
     /// The same store for a run of Airflow, whose ids are noted in the `run` part of manifests.
@@ -153,7 +162,7 @@ impl Store {
             }
             Err(error) => return Err(error.into()),
         };
-        match Manifest::from_json(&bytes, path) {
+        match self.parse(&bytes, path) {
             Err(ManifestError::Newer(error)) => Err(error),
             Err(ManifestError::Unreadable(why)) => Ok(Found::Unreadable(why)),
             Ok(manifest) if manifest.task() != task_name(stage, source) => {
@@ -162,8 +171,25 @@ impl Store {
             Ok(manifest) if manifest.status != status => {
                 Ok(Found::Unreadable("its status is not that of its name".to_owned()))
             }
-            Ok(manifest) => Ok(Found::Good(Box::new(manifest))),
+            Ok(manifest) => Ok(Found::Good(manifest)),
         }
+    }
+
+    /// A manifest is read by every task that needs it, and parsed once: the same text under the same
+    /// name is the manifest that somebody has in hand.
+    fn parse(&self, bytes: &[u8], path: &Path) -> Result<Arc<Manifest>, ManifestError> {
+        let text = (bytes.len(), xxhash_rust::xxh3::xxh3_128(bytes));
+        // A panic elsewhere leaves the map whole: each change is one insertion.
+        let known = || self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = known().get(path).filter(|read| read.text == text)
+            && let Some(manifest) = read.manifest.upgrade()
+        {
+            return Ok(manifest);
+        }
+        let manifest = Arc::new(Manifest::from_json(bytes, path)?);
+        let read = ReadManifest { text, manifest: Arc::downgrade(&manifest) };
+        known().insert(path.to_owned(), read);
+        Ok(manifest)
     }
 
     /// Takes the lock of a task and removes what a killed run of it left.

@@ -253,10 +253,10 @@ fn a_failed_attempt_leaves_the_good_result_and_the_next_success_removes_it() {
         outcome(task.0, task.1, 2, vec![output(store, &lock, "bad", place, MODE_PRIVATE)]);
     failed.error = Some(ErrorFact { exit_code: 4, message: "too many".to_owned(), hint: None });
     store.fail(lock, failed).unwrap();
-    assert_eq!(store.manifest(task.0, task.1).unwrap().good(), Some(good));
+    assert_eq!(store.manifest(task.0, task.1).unwrap().good().as_deref(), Some(&good));
     assert_eq!(fs_err::read_to_string(layout.path(&Place::rejects("prints"))).unwrap(), "good");
     let noted = store.failed_manifest(task.0, task.1).unwrap().good().unwrap();
-    assert_eq!(noted.error.unwrap().exit_code, 4);
+    assert_eq!(noted.error.as_ref().unwrap().exit_code, 4);
     let failed_rejects = layout.path(&Place::failed_rejects("prints"));
     let mode = fs_err::metadata(&failed_rejects).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);

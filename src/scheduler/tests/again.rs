@@ -130,7 +130,7 @@ fn a_task_past_its_time_limit_is_stopped_alone() {
         "`a` was stopped: it took longer than its `timeout` of 30ms"
     );
     let failed = project.store().failed_manifest("a", None).unwrap().good().unwrap();
-    assert_eq!(failed.error.unwrap().exit_code, 1);
+    assert_eq!(failed.error.as_ref().unwrap().exit_code, 1);
     assert!(!project.store().has_leftovers().unwrap());
 }
 
@@ -220,7 +220,13 @@ fn another_failure_is_not_remembered() {
 fn a_remembered_failure_is_tried_for_real_when_anything_has_changed() {
     type Change = fn(&mut Project);
     let changes: [(&str, Change, &[&str]); 4] = [
-        ("setting", |project| drop(project.settings.insert("features".to_owned(), 3)), &[]),
+        (
+            "setting",
+            |project| {
+                project.settings.insert("features".to_owned(), 3);
+            },
+            &[],
+        ),
         ("input", |project| project.write_raw(&id("extract.taps"), "other\n"), &[]),
         ("force", |project| project.options.force = true, &["features"]),
         (

@@ -156,7 +156,7 @@ impl Project {
         fs_err::read_to_string(self.published(task)).unwrap()
     }
 
-    pub fn manifest(&self, task: &str) -> Option<Manifest> {
+    pub fn manifest(&self, task: &str) -> Option<Arc<Manifest>> {
         let task = id(task);
         self.store().manifest(task.stage(), task.source()).unwrap().good()
     }

@@ -57,7 +57,7 @@ fn a_failed_attempt_leaves_the_good_result() {
         ["features Run: setting: 0 → 14; the last attempt failed: made to fail"]
     );
     let failed = project.store().failed_manifest("features", None).unwrap().good().unwrap();
-    assert_eq!(failed.error.unwrap().exit_code, 1);
+    assert_eq!(failed.error.as_ref().unwrap().exit_code, 1);
     assert_eq!(failed.ingredients.settings["setting"], 14);
     project.settings.clear();
     assert!(project.run(&[]).is_up_to_date(), "the good result is still that of these settings");
