@@ -11,6 +11,7 @@
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::build::PackedBlock;
 use super::pack::Input;
@@ -126,7 +127,7 @@ impl<W: Write> RowsWriter<W> {
 #[derive(Debug)]
 pub struct RowsFile {
     path: PathBuf,
-    kept: Option<std::fs::File>,
+    kept: Option<Arc<std::fs::File>>,
     summary: RowsSummary,
     runs: Vec<Vec<BlockEntry>>,
 }
@@ -134,13 +135,18 @@ pub struct RowsFile {
 impl RowsFile {
     /// Opens a file and reads its index.
     pub fn open(path: &Path) -> Result<RowsFile, RowsError> {
+        let length = fs_err::metadata(path)?.len();
+        RowsFile::open_part(path, 0, length)
+    }
+
+    /// The same for one that lies within a larger file.
+    pub fn open_part(path: &Path, start: u64, length: u64) -> Result<RowsFile, RowsError> {
         let file = fs_err::File::open(path)?.into_parts().0;
-        let length = file.metadata()?.len();
         let name = path.display().to_string();
         let damaged = |what| RowsError::Damaged { path: name.clone(), what };
         let tail_at = length.checked_sub(TAIL_BYTES).ok_or_else(|| damaged("too short"))?;
         let mut tail = [0; TAIL_BYTES as usize];
-        file.read_exact_at(&mut tail, tail_at)?;
+        file.read_exact_at(&mut tail, start + tail_at)?;
         let (offset, magic) = tail.split_at(8);
         if magic != MAGIC {
             return Err(damaged("no end mark"));
@@ -148,14 +154,20 @@ impl RowsFile {
         let offset = Input::new(offset).u64().unwrap_or(u64::MAX);
         let bytes = tail_at.checked_sub(offset).ok_or_else(|| damaged("no index"))?;
         let mut index = vec![0; bytes as usize];
-        file.read_exact_at(&mut index, offset)?;
-        let (summary, runs) = read_index(&index, offset).ok_or_else(|| damaged("bad index"))?;
+        file.read_exact_at(&mut index, start + offset)?;
+        let (summary, mut runs) = read_index(&index, offset).ok_or_else(|| damaged("bad index"))?;
+        runs.iter_mut().flatten().for_each(|block| block.offset += start);
         Ok(RowsFile { path: path.to_owned(), kept: None, summary, runs })
     }
 
-    /// Holds the file open from here on, as is worth it for one of few.
-    pub fn keep_open(&mut self) -> Result<(), RowsError> {
-        self.kept = Some(fs_err::File::open(&self.path)?.into_parts().0);
+    /// Holds the file open from here on, as is worth it for one of few; together with `beside`, if
+    /// that lies within the same file.
+    pub fn keep_open(&mut self, beside: Option<&RowsFile>) -> Result<(), RowsError> {
+        let shared = beside.filter(|beside| beside.path == self.path);
+        self.kept = match shared.and_then(|beside| beside.kept.clone()) {
+            Some(file) => Some(file),
+            None => Some(Arc::new(fs_err::File::open(&self.path)?.into_parts().0)),
+        };
         Ok(())
     }
 

@@ -4,41 +4,32 @@
 //! in whatever run. as_of matters only through the oldest timestamp allowed, and only where a row
 //! is older than it. Knows files and their facts; rows are `ingest`'s.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::ingest::{Ingested, Job, ingest};
-use super::memory::Share;
-use super::outcome::{hold_contract, output};
-use super::parse::measure_of;
+use super::file_result::{Extent, FileResult, KnownFile};
+use super::files::{ReadFiles, look, read_files, still_the_same, unreadable};
+use super::outcome::output;
 use super::profile::{Bounds as RowBounds, FileFacts};
-use super::rejects::gather;
+use super::rejects::{Rejects, gather};
 use super::stoppable::Stoppable;
 use super::sweep::DAY_US;
 use crate::as_of::AsOf;
-use crate::contract::{Bounds, raw_canonical};
 use crate::exit_code::ExitCode;
-use crate::progress::Unit;
-use crate::record::{Decimal, Rules, Source};
+use crate::record::Source;
 use crate::rows::Sizes;
 use crate::settings::{ExtractSettings, Resources};
 use crate::source::{RawFile, discover};
 use crate::store::{
-    Content, Digest, FileStamp, Ingredients, InputFact, MODE_PRIVATE, MODE_READ_ONLY, Manifest,
-    NewOutput, NewParsed, ParsedKey, Place, Store,
+    Content, Digest, Ingredients, InputFact, MODE_PRIVATE, MODE_READ_ONLY, Manifest, NewOutput,
+    ParsedIndex, ParsedKey, Place, Store,
 };
 use crate::task::{Product, TaskContext, TaskError};
 
 /// Raised when the same input should give another result.
 const VERSION: u32 = 3;
-/// So many small files are kept at once: each costs the disk some waiting.
-const PENDING_FILES: usize = 256;
-/// A large file is kept as soon as it is done.
-const PENDING_BYTES: u64 = 16 << 20;
 
 /// The extract of one source.
 pub(super) struct Extract<'e> {
@@ -50,68 +41,9 @@ pub(super) struct Extract<'e> {
     pub sizes: &'e Sizes,
 }
 
-/// One input file in the manifest of an extract, for preprocess and for the next run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct FileResult {
-    /// Path below the raw folder.
-    pub name: String,
-    pub sha256: Digest,
-    pub bytes: u64,
-    /// The rows file.
-    pub rows: Digest,
-    pub rows_bytes: u64,
-    rejects: Digest,
-    rejects_bytes: u64,
-    pub facts: FileFacts,
-}
-
-/// What a look at the raw files asks of a [`FileResult`].
-#[derive(Deserialize)]
-struct KnownFile<'m> {
-    #[serde(borrow)]
-    name: Cow<'m, str>,
-    sha256: Digest,
-    bytes: u64,
-    facts: KnownFacts,
-}
-
-#[derive(Deserialize)]
-struct KnownFacts {
-    bounds: RowBounds,
-}
-
-/// The files in an extract's manifest.
-pub(super) fn files_of(manifest: &Manifest) -> Result<Vec<FileResult>, TaskError> {
-    listed(manifest)
-}
-
-fn listed<'m, T: Deserialize<'m>>(manifest: &'m Manifest) -> Result<Vec<T>, TaskError> {
-    manifest.extra.get("files").map_err(|error| {
-        let text =
-            format!("the manifest of `{}` does not list its files: {error}", manifest.task());
-        TaskError::new(ExitCode::Failure, text).hint("run it again with `--force`")
-    })
-}
-
-/// The rows of each file in an extract's manifest, as inputs of preprocess.
-pub(super) fn rows_of(manifest: &Manifest) -> Result<BTreeMap<String, InputFact>, TaskError> {
-    #[derive(Deserialize)]
-    struct Rows {
-        name: String,
-        rows: Digest,
-        rows_bytes: u64,
-    }
-    let files: Vec<Rows> = listed(manifest)?;
-    let fact = |file: &Rows| InputFact { sha256: file.rows, bytes: file.rows_bytes };
-    Ok(files
-        .into_iter()
-        .map(|file| (fact(&file), file.name))
-        .map(|(fact, name)| (name, fact))
-        .collect())
-}
-
 impl Extract<'_> {
-    fn oldest_us(&self) -> i64 {
+    /// The oldest timestamp allowed.
+    pub fn oldest_us(&self) -> i64 {
         let days = i64::from(self.settings.min_timestamp_days_ago);
         self.as_of.micros().saturating_sub(days.saturating_mul(DAY_US))
     }
@@ -126,36 +58,41 @@ impl Extract<'_> {
         previous: Option<&Manifest>,
         store: &Store,
     ) -> Result<Ingredients, TaskError> {
-        let known: Vec<KnownFile<'_>> =
-            previous.and_then(|previous| listed(previous).ok()).unwrap_or_default();
+        let known = previous.map(KnownFile::all).unwrap_or_default();
         let known: HashMap<&str, &KnownFile<'_>> =
             known.iter().map(|file| (&*file.name, file)).collect();
         let mut ingredients = self.settings_only();
-        let mut known_sizes = None;
+        let mut kept = None;
         let (mut unchanged, mut unread, mut reaches_bound) = (previous.is_some(), false, false);
         for file in self.discover()? {
-            let stamp = FileStamp::of(&file.path).map_err(|error| unreadable(&file, &error))?;
+            let stamp = look(&file)?;
             let bytes = stamp.bytes;
             let was = known.get(&*file.name).filter(|was| was.bytes == bytes);
-            if was.is_none() && known_sizes.is_none() {
-                known_sizes = Some(store.parsed().sizes(self.source.name())?);
+            // No need to hash a file of a length that was never seen before it is read.
+            if was.is_none() && kept.is_none() {
+                kept = Some(store.parsed(self.source.name())?);
             }
             let may_be_known =
-                was.is_some() || known_sizes.as_ref().is_some_and(|sizes| sizes.contains(&bytes));
-            // No need to hash a file of a length that was never seen before it is read.
+                was.is_some() || kept.as_ref().is_some_and(|kept| kept.has_size(bytes));
             let mut fact = InputFact::unread(bytes);
             if may_be_known {
                 let hashed = store.memo().digest_of(&file.path, stamp);
                 let sha256 = hashed.map_err(|error| unreadable(&file, &error))?.0;
                 let same = was.filter(|was| was.sha256 == sha256);
                 let results = match same {
-                    Some(same) if self.holds(&same.facts.bounds) => vec![same.facts.bounds],
-                    _ => self.kept_bounds(store, InputFact { sha256, bytes })?,
+                    Some(same) if self.holds(same.bounds()) => vec![*same.bounds()],
+                    _ => {
+                        let kept = match &mut kept {
+                            Some(kept) => kept,
+                            none => none.insert(store.parsed(self.source.name())?),
+                        };
+                        self.kept_bounds(kept, InputFact { sha256, bytes })?
+                    }
                 };
                 if same.is_some() || !results.is_empty() {
                     fact.sha256 = sha256;
                 }
-                unchanged &= same.is_some_and(|same| self.holds(&same.facts.bounds));
+                unchanged &= same.is_some_and(|same| self.holds(same.bounds()));
                 // Where a result holds no longer, a row is older than the bound now, or was.
                 let holding = results.iter().find(|bounds| self.holds(bounds));
                 reaches_bound |= !fact.is_unread()
@@ -183,21 +120,18 @@ impl Extract<'_> {
         bounds.hold_for(self.oldest_us())
     }
 
-    /// The results of files of this content that are still kept.
-    fn kept_files(&self, store: &Store, fact: InputFact) -> Result<Vec<FileResult>, TaskError> {
-        let kept = store.parsed().find(&self.file_key(fact))?;
+    /// The bounds of the results of files of this content that are still kept.
+    fn kept_bounds(
+        &self,
+        kept: &ParsedIndex<'_>,
+        InputFact { sha256, bytes }: InputFact,
+    ) -> Result<Vec<RowBounds>, TaskError> {
+        let key = ParsedKey { sha256, bytes, settings: self.file_settings() };
+        let results = kept.find(&key)?.into_iter();
         // A record of another shape is as good as none.
-        Ok(kept.into_iter().filter_map(|one| serde_json::from_value(one.facts).ok()).collect())
-    }
-
-    /// The bounds of those results.
-    fn kept_bounds(&self, store: &Store, fact: InputFact) -> Result<Vec<RowBounds>, TaskError> {
-        let files = self.kept_files(store, fact)?;
-        Ok(files.into_iter().map(|file| file.facts.bounds).collect())
-    }
-
-    fn file_key(&self, InputFact { sha256, bytes }: InputFact) -> ParsedKey<'static> {
-        ParsedKey { source: self.source.name(), sha256, bytes, settings: self.file_settings() }
+        let results =
+            results.filter_map(|facts| serde_json::from_str::<FileResult>(facts.get()).ok());
+        Ok(results.map(|file| file.facts.bounds).collect())
     }
 
     fn settings_only(&self) -> Ingredients {
@@ -209,7 +143,7 @@ impl Extract<'_> {
     }
 
     /// What of the settings decides the result of a single file.
-    fn file_settings(&self) -> Digest {
+    pub fn file_settings(&self) -> Digest {
         let max_amount = match self.source {
             Source::Payments => Some(&self.settings.max_payment_amount),
             Source::Prints | Source::Taps => None,
@@ -221,37 +155,8 @@ impl Extract<'_> {
 
     /// Computes the task.
     pub fn run(&self, context: &TaskContext<'_>) -> Result<Product, TaskError> {
-        let files = self.discover()?;
-        let total = files.len() as u32;
-        let mut run = Run {
-            extract: self,
-            context,
-            chunks: 0,
-            parsed: 0,
-            stamps: Vec::new(),
-            pending: Vec::new(),
-            pending_bytes: 0,
-            known_sizes: context.store.parsed().sizes(self.source.name())?,
-        };
-        let mut results = Vec::new();
-        for (index, file) in files.iter().enumerate() {
-            context.check_cancelled()?;
-            context.progress.step(&file.name, index as u32 + 1, total);
-            results.push(run.file(file)?);
-        }
-        run.flush()?;
-        let Run { chunks, parsed, stamps, .. } = run;
-        self.product(context, results, chunks, parsed, stamps)
-    }
-
-    fn product(
-        &self,
-        context: &TaskContext<'_>,
-        results: Vec<FileResult>,
-        chunks: u64,
-        parsed: u64,
-        stamps: Vec<(PathBuf, FileStamp)>,
-    ) -> Result<Product, TaskError> {
+        let ReadFiles { results, chunks, parsed, stamps } =
+            read_files(self, context, &self.discover()?)?;
         let mut facts = FileFacts::default();
         results.iter().for_each(|file| facts.add_file(&file.facts));
         let mut ingredients = self.settings_only();
@@ -265,8 +170,11 @@ impl Extract<'_> {
 
         let mut staged = context.stage(MODE_PRIVATE)?;
         let layout = context.store.layout();
-        let files = results.iter().map(|file| (&*file.name, layout.object(&file.rejects)));
-        let gathered = gather(files, Stoppable { inner: &mut staged, cancel: context.cancel });
+        let rejects = results.iter().filter_map(|file| {
+            let Extent { object, offset, bytes } = file.rejects_at?;
+            Some(Rejects { of: &file.name, path: layout.object(&object), offset, bytes })
+        });
+        let gathered = gather(rejects, Stoppable { inner: &mut staged, cancel: context.cancel });
         context.check_cancelled()?;
         gathered?;
         let rejects = staged.finish()?;
@@ -281,18 +189,7 @@ impl Extract<'_> {
         }
         let name = Place::rejects(self.source.name());
         let mut outputs = vec![output(rejects, Some(name), rejected, None)];
-        for file in &results {
-            let rows = Some(file.facts.rows_valid);
-            outputs.push(kept(file.rows, file.rows_bytes, MODE_READ_ONLY, rows));
-            let rows = Some(file.facts.rows_rejected);
-            outputs.push(kept(file.rejects, file.rejects_bytes, MODE_PRIVATE, rows));
-        }
-        // Files of the same content share their objects.
-        let mut seen = BTreeSet::new();
-        outputs.retain(|output| match &output.content {
-            Content::Kept { digest, .. } => seen.insert(*digest),
-            Content::New(_) => true,
-        });
+        outputs.extend(kept(context.store, &results)?);
         Ok(Product {
             ingredients,
             outputs,
@@ -362,160 +259,21 @@ fn date(micros: i64) -> String {
         .map_or_else(|| format!("{micros} µs"), |time| time.date_naive().to_string())
 }
 
-fn kept(digest: Digest, bytes: u64, mode: u32, rows: Option<u64>) -> NewOutput {
-    NewOutput { content: Content::Kept { digest, bytes }, publish: None, mode, rows, schema: None }
-}
-
-fn unreadable(file: &RawFile, error: &std::io::Error) -> TaskError {
-    TaskError::new(ExitCode::Input, format!("cannot read `{}`: {error}", file.path.display()))
-}
-
-/// Whether the files are still those that were read.
-fn still_the_same(stamps: &[(PathBuf, FileStamp)]) -> Result<(), TaskError> {
-    for (path, stamp) in stamps {
-        let now = FileStamp::of(path);
-        if now.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            let text = format!("`{}` was removed while it was being read", path.display());
-            return Err(TaskError::new(ExitCode::Input, text));
-        }
-        if !now.is_ok_and(|now| now.same_file(stamp)) {
-            let text = format!("`{}` changed while it was being read", path.display());
-            return Err(TaskError::new(ExitCode::Failure, text)
-                .hint("run it again once the file is complete"));
+/// The objects that the results lie in, with the rows that are theirs.
+fn kept(store: &Store, results: &[FileResult]) -> std::io::Result<Vec<NewOutput>> {
+    let mut objects = BTreeMap::<(u32, Digest), u64>::new();
+    // Files of the same content share their rows.
+    let mut seen = BTreeSet::new();
+    for file in results.iter().filter(|file| seen.insert((file.rows, file.sha256))) {
+        *objects.entry((MODE_READ_ONLY, file.rows_at.object)).or_default() += file.facts.rows_valid;
+        if let Some(Extent { object, .. }) = file.rejects_at {
+            *objects.entry((MODE_PRIVATE, object)).or_default() += file.facts.rows_rejected;
         }
     }
-    Ok(())
-}
-
-/// An extract at work.
-struct Run<'r> {
-    extract: &'r Extract<'r>,
-    context: &'r TaskContext<'r>,
-    chunks: u64,
-    parsed: u64,
-    stamps: Vec<(PathBuf, FileStamp)>,
-    /// Results that are made and not kept yet.
-    pending: Vec<NewParsed<'static>>,
-    pending_bytes: u64,
-    /// Lengths of the files that were ever seen.
-    known_sizes: BTreeSet<u64>,
-}
-
-impl Run<'_> {
-    /// The result of one file: found, or made.
-    fn file(&mut self, file: &RawFile) -> Result<FileResult, TaskError> {
-        let stamp = FileStamp::of(&file.path).map_err(|error| unreadable(file, &error))?;
-        let result = match self.seen_before(file, &stamp)? {
-            Some(result) => result,
-            None => self.read(file, &stamp)?,
-        };
-        self.stamps.push((file.path.clone(), stamp));
-        Ok(result)
-    }
-
-    /// A kept result of the same content that holds for today's bound. The file is hashed for
-    /// it only if a file of its length was ever seen, and not looked for if the user wants it read.
-    fn seen_before(
-        &self,
-        file: &RawFile,
-        stamp: &FileStamp,
-    ) -> Result<Option<FileResult>, TaskError> {
-        let store = self.context.store;
-        if self.context.force || !self.known_sizes.contains(&stamp.bytes) {
-            return Ok(None);
-        }
-        let sha256 = store.memo().digest(&file.path).map_err(|error| unreadable(file, &error))?.0;
-        let fact = InputFact { sha256, bytes: stamp.bytes };
-        let key = self.extract.file_key(fact);
-        let pending = self.pending.iter().filter(|pending| pending.key == key);
-        let pending = pending.filter_map(|one| serde_json::from_value(one.facts.clone()).ok());
-        let mut results: Vec<FileResult> = pending.collect();
-        results.extend(self.extract.kept_files(store, fact)?);
-        let found = results.into_iter().find(|result| self.extract.holds(&result.facts.bounds));
-        Ok(found.map(|result| FileResult { name: file.name.clone(), ..result }))
-    }
-
-    fn read(&mut self, file: &RawFile, stamp: &FileStamp) -> Result<FileResult, TaskError> {
-        let (extract, context) = (self.extract, self.context);
-        let max_amount = Decimal::parse(&extract.settings.max_payment_amount)
-            .map_err(|error| TaskError::new(ExitCode::Usage, error.to_string()))?;
-        let oldest_us = extract.oldest_us();
-        let bounds = Bounds {
-            oldest_us,
-            as_of_us: extract.as_of.micros(),
-            max_amount: super::preprocess::largest_amount(&max_amount),
-        };
-        let contract = raw_canonical(measure_of(extract.source), bounds);
-        let progress = |bytes: u64, rows: u64| {
-            let plain = !file.name.ends_with(".gz") && !file.name.ends_with(".zst");
-            // Rows to come, judged by the bytes that are left.
-            let total = (plain && bytes > 0)
-                .then(|| (u128::from(rows) * u128::from(stamp.bytes) / u128::from(bytes)) as u64);
-            context.progress.advance(rows, total, Unit::Rows);
-        };
-        let job = Job {
-            source: extract.source,
-            rules: &Rules { oldest_us, max_amount },
-            contract: extract.settings.validate_schema.then_some(&contract),
-            sizes: extract.sizes,
-            share: Share::of(extract.resources, context.concurrency),
-            chunk_rows: extract.resources.chunk_rows.max(1),
-            timings: context.timings,
-            cancel: context.cancel,
-            progress: &progress,
-        };
-        let rows = context.stage(MODE_READ_ONLY)?;
-        let rejects = context.stage(MODE_PRIVATE)?;
-        let ingested = ingest(&job, file, rows, rejects)?;
-        hold_contract(contract.name, &ingested.broken)?;
-        self.keep(file, stamp, ingested)
-    }
-
-    /// Keeps what is made so far.
-    fn flush(&mut self) -> Result<(), TaskError> {
-        self.pending_bytes = 0;
-        let pending = std::mem::take(&mut self.pending);
-        if pending.is_empty() {
-            return Ok(());
-        }
-        Ok(self.context.store.parsed().insert_all(pending, self.context.owner)?)
-    }
-
-    /// Puts the result of a file into the store, where the next run finds it even if this one
-    /// comes to nothing.
-    fn keep(
-        &mut self,
-        file: &RawFile,
-        stamp: &FileStamp,
-        ingested: Ingested,
-    ) -> Result<FileResult, TaskError> {
-        let (extract, store) = (self.extract, self.context.store);
-        still_the_same(&[(file.path.clone(), *stamp)])?;
-        self.chunks += ingested.chunks;
-        self.parsed += 1;
-        let rows = ingested.rows.finish_for_later()?;
-        let rejects = ingested.rejects.finish_for_later()?;
-        let result = FileResult {
-            name: file.name.clone(),
-            sha256: ingested.sha256,
-            bytes: ingested.bytes,
-            rows: rows.digest(),
-            rows_bytes: rows.bytes(),
-            rejects: rejects.digest(),
-            rejects_bytes: rejects.bytes(),
-            facts: ingested.facts,
-        };
-        self.known_sizes.insert(result.bytes);
-        self.pending_bytes += rows.bytes() + rejects.bytes();
-        self.pending.push(NewParsed {
-            key: extract.file_key(InputFact { sha256: result.sha256, bytes: result.bytes }),
-            objects: vec![rows, rejects],
-            facts: json!(result),
-        });
-        if self.pending.len() >= PENDING_FILES || self.pending_bytes >= PENDING_BYTES {
-            self.flush()?;
-        }
-        store.memo().remember(&file.path, stamp, result.sha256);
-        Ok(result)
-    }
+    let output = |((mode, digest), rows)| {
+        let bytes = fs_err::metadata(store.layout().object(&digest))?.len();
+        let content = Content::Kept { digest, bytes };
+        Ok(NewOutput { content, publish: None, mode, rows: Some(rows), schema: None })
+    };
+    objects.into_iter().map(output).collect()
 }

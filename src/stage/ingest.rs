@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
+use super::collect::{Collected, Collector, Runs};
 use super::memory::Share;
-use super::parse::{ParseResult, Parsed, Work, parse_slabs};
+use super::parse::{ParseResult, Work, parse_slabs};
 use super::profile::FileFacts;
-use super::rejects::RejectWriter;
 use super::stoppable::Stoppable;
 use crate::contract::{Contract, Failure};
 use crate::exit_code::ExitCode;
@@ -63,16 +63,8 @@ pub(super) fn ingest(
     let reader = open(&file.path, job.share.memory_bytes)?;
     let reader = Stoppable { inner: reader, cancel: job.cancel };
     let mut slabs = SlabReader::new(reader, job.share.slab_bytes(job.sizes));
-    let header = match job.source {
-        Source::Payments => Some(read_header(&mut slabs, file)?),
-        Source::Prints | Source::Taps => None,
-    };
-    let (columns, first, lines, blanks) = match header {
-        Some(header) => {
-            (Some(header.columns), header.rest, header.lines_before, header.blank_lines)
-        }
-        None => (None, None, 0, 0),
-    };
+    let header = header_of(job.source, &mut slabs, file)?;
+    let Header { columns, lines_before: lines, blank_lines: blanks, rest: first } = header;
     let columns = columns.as_ref();
     let spare = Pool::default();
     std::thread::scope(|scope| {
@@ -104,12 +96,16 @@ pub(super) fn ingest(
         let reading =
             scope.spawn(move || read_slabs(slabs, first, &work_sender, &buffers, job.timings));
 
-        let mut collector = Collector::new(job, rejects, lines, blanks, runs_sender, empty);
-        let collected = collector.collect(&results, &buffer_sender);
+        let runs = Sorter { runs: runs_sender, empty };
+        let mut collector = Collector::new(job, rejects, lines, blanks, runs);
+        let collected = collect(&mut collector, &results, &buffer_sender);
         // Whoever still waits for a slab, a buffer or a run to sort sees that nobody is left.
         drop(buffer_sender);
         drop(results);
         let collected = collected.and_then(|()| collector.finish());
+        // Without its other end the sorter would wait for ever.
+        let collected =
+            collected.map(|Collected { rejects, facts, chunks, .. }| (rejects, facts, chunks));
         let read = join(reading);
         let mut broken: Vec<Failure> = Vec::new();
         for parser in parsers {
@@ -134,14 +130,27 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 
 /// A raw file while it is read. A line without end is read within one call, so the reader looks at the
 /// flag too.
-type Input<'c> = Stoppable<'c, HashingReader>;
+pub(super) type Input<'c> = Stoppable<'c, HashingReader>;
 
 /// The header of a CSV file, and what of its slab comes after it.
-struct Header {
-    columns: CsvColumns,
-    lines_before: u64,
-    blank_lines: u64,
-    rest: Option<Work>,
+#[derive(Default)]
+pub(super) struct Header {
+    pub columns: Option<CsvColumns>,
+    pub lines_before: u64,
+    pub blank_lines: u64,
+    pub rest: Option<Work>,
+}
+
+/// Reads the header of a file whose format has one.
+pub(super) fn header_of(
+    source: Source,
+    slabs: &mut SlabReader<Input<'_>>,
+    file: &RawFile,
+) -> Result<Header, TaskError> {
+    match source {
+        Source::Payments => read_header(slabs, file),
+        Source::Prints | Source::Taps => Ok(Header::default()),
+    }
 }
 
 fn read_header(slabs: &mut SlabReader<Input<'_>>, file: &RawFile) -> Result<Header, TaskError> {
@@ -167,12 +176,16 @@ fn read_header(slabs: &mut SlabReader<Input<'_>>, file: &RawFile) -> Result<Head
         blank_lines += u64::from(header.index);
         let skip_lines = header.index + 1;
         let rest = Some(Work { sequence: 0, slab, skip_lines });
-        return Ok(Header { columns, lines_before, blank_lines, rest });
+        return Ok(Header { columns: Some(columns), lines_before, blank_lines, rest });
     }
     Err(unreadable("there is no header line".to_owned()))
 }
 
-fn next_slab(slabs: &mut SlabReader<Input<'_>>, reuse: Vec<u8>) -> Result<Option<Slab>, TaskError> {
+/// The next slab of a file.
+pub(super) fn next_slab(
+    slabs: &mut SlabReader<Input<'_>>,
+    reuse: Vec<u8>,
+) -> Result<Option<Slab>, TaskError> {
     slabs.next(reuse).map_err(|error| TaskError::new(ExitCode::Input, error.to_string()))
 }
 
@@ -241,89 +254,40 @@ fn sort_runs(
 }
 
 /// Puts what the parsers made back in file order.
-struct Collector<'j> {
-    job: &'j Job<'j>,
-    rejects: RejectWriter<Staged>,
-    facts: FileFacts,
-    lines: u64,
-    bytes: u64,
-    chunks: u64,
-    run: Option<RunBuffer>,
+fn collect(
+    collector: &mut Collector<'_, Staged, Sorter>,
+    results: &Receiver<ParseResult>,
+    buffers: &Sender<Vec<u8>>,
+) -> Result<(), TaskError> {
+    let mut early = std::collections::BTreeMap::new();
+    let mut next = 0;
+    while let Ok(result) = results.recv() {
+        let parsed = result?;
+        early.insert(parsed.sequence, parsed);
+        while let Some(parsed) = early.remove(&next) {
+            next += 1;
+            let buffer = collector.add(parsed)?;
+            // A reader that is done needs no buffer.
+            let _ = buffers.send(buffer);
+        }
+    }
+    Ok(())
+}
+
+/// The sorting thread, as the collector sees it.
+struct Sorter {
     runs: SyncSender<RunBuffer>,
     empty: Receiver<RunBuffer>,
 }
 
-impl<'j> Collector<'j> {
-    fn new(
-        job: &'j Job<'j>,
-        rejects: Staged,
-        lines: u64,
-        blank_lines: u64,
-        runs: SyncSender<RunBuffer>,
-        empty: Receiver<RunBuffer>,
-    ) -> Collector<'j> {
-        let facts = FileFacts { blank_lines, ..FileFacts::default() };
-        let rejects = RejectWriter::new(rejects);
-        Collector { job, rejects, facts, lines, bytes: 0, chunks: 0, run: None, runs, empty }
+impl Runs for Sorter {
+    // The sorter is gone only if it failed; it says why itself.
+    fn empty(&mut self) -> Result<RunBuffer, TaskError> {
+        self.empty.recv().map_err(|_| TaskError::cancelled())
     }
 
-    fn collect(
-        &mut self,
-        results: &Receiver<ParseResult>,
-        buffers: &Sender<Vec<u8>>,
-    ) -> Result<(), TaskError> {
-        let mut early = std::collections::BTreeMap::new();
-        let mut next = 0;
-        while let Ok(result) = results.recv() {
-            let parsed = result?;
-            early.insert(parsed.sequence, parsed);
-            while let Some(parsed) = early.remove(&next) {
-                next += 1;
-                let buffer = self.add(parsed)?;
-                // A reader that is done needs no buffer.
-                let _ = buffers.send(buffer);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what was made of the next slab; its buffer can be used again.
-    fn add(&mut self, parsed: Parsed) -> Result<Vec<u8>, TaskError> {
-        for reject in &parsed.rejects {
-            self.rejects.write(reject, self.lines)?;
-        }
-        let first_row_number = match self.job.source {
-            Source::Payments => self.facts.rows_read,
-            Source::Prints | Source::Taps => self.lines,
-        };
-        let chunk = Arc::new(parsed.chunk);
-        let mut taken = 0;
-        while taken < chunk.len() {
-            let mut run = match self.run.take() {
-                Some(run) => run,
-                // The sorter is gone only if it failed; it says why itself.
-                None => self.empty.recv().map_err(|_| TaskError::cancelled())?,
-            };
-            taken = run.fill(&chunk, taken, first_row_number, self.job.sizes);
-            if run.is_full(self.job.sizes) {
-                self.runs.send(run).map_err(|_| TaskError::cancelled())?;
-            } else {
-                self.run = Some(run);
-            }
-        }
-        self.lines += parsed.facts.lines;
-        self.chunks += parsed.facts.chunks;
-        self.bytes = parsed.slab.offset + parsed.slab.bytes.len() as u64;
-        self.facts.add(&parsed.facts);
-        (self.job.progress)(self.bytes, self.facts.rows_read);
-        Ok(parsed.slab.bytes)
-    }
-
-    fn finish(self) -> Result<(Staged, FileFacts, u64), TaskError> {
-        if let Some(run) = self.run.filter(|run| !run.is_empty()) {
-            self.runs.send(run).map_err(|_| TaskError::cancelled())?;
-        }
-        Ok((self.rejects.finish()?, self.facts, self.chunks))
+    fn sort(&mut self, run: RunBuffer) -> Result<(), TaskError> {
+        self.runs.send(run).map_err(|_| TaskError::cancelled())
     }
 }
 

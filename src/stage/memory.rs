@@ -45,6 +45,11 @@ impl Share {
         sizes.slab_bytes.min(fit.max(256 << 10))
     }
 
+    /// A file with no more bytes is read by one thread, and held whole with its rows.
+    pub fn small_file_bytes(&self, sizes: &Sizes) -> u64 {
+        (4 * sizes.slab_bytes as u64).min(self.memory_bytes / self.threads as u64 / 16)
+    }
+
     /// How many runs may be in memory at once: one being filled, others being sorted.
     pub fn run_buffers(&self) -> usize {
         ((self.memory_bytes / 2 / RUN_BYTES) as usize).clamp(1, 3)

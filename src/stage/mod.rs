@@ -4,8 +4,11 @@
 //! own settings and nothing else of the configuration; when it runs, what becomes visible and
 //! what is up to date is not its business.
 
+mod collect;
 mod extract;
 mod features;
+mod file_result;
+mod files;
 mod gold_rows;
 mod gold_tally;
 mod ingest;
@@ -17,6 +20,7 @@ mod profile;
 mod quality;
 mod rejects;
 mod runner;
+mod small;
 mod stoppable;
 mod sweep;
 #[cfg(test)]

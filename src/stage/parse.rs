@@ -47,15 +47,7 @@ pub(super) fn parse_slabs(
     results: &Sender<ParseResult>,
     spare: &Pool<Chunk>,
 ) -> Vec<Failure> {
-    let mut parser = Parser {
-        job,
-        lines: BlockParser::new(job.rules, columns),
-        is_csv: columns.is_some(),
-        spare,
-        usual_rows: 0,
-        inspection: job.contract.map(|contract| Inspection::new(contract.clone())),
-        frame: RawFrame::new(measure_of(job.source)),
-    };
+    let mut parser = Parser::new(job, columns, spare);
     loop {
         let next = work.lock().map(|work| work.recv());
         let Ok(Ok(next)) = next else { break };
@@ -63,12 +55,11 @@ pub(super) fn parse_slabs(
             let _ = results.send(Err(TaskError::cancelled()));
             break;
         }
-        let parsed = job.timings.time(Phase::Parse, || parser.parse(next));
-        if results.send(parsed).is_err() {
+        if results.send(parser.parse(next)).is_err() {
             break;
         }
     }
-    parser.inspection.map(Inspection::finish).unwrap_or_default()
+    parser.finish()
 }
 
 /// What a row of a source carries beside time, user and value prop.
@@ -79,7 +70,8 @@ pub(super) fn measure_of(source: Source) -> Measure {
     }
 }
 
-struct Parser<'j> {
+/// Parses slabs of one file, one after the other.
+pub(super) struct Parser<'j> {
     job: &'j Job<'j>,
     lines: BlockParser<'j>,
     is_csv: bool,
@@ -91,8 +83,31 @@ struct Parser<'j> {
     frame: RawFrame,
 }
 
-impl Parser<'_> {
-    fn parse(&mut self, work: Work) -> ParseResult {
+impl<'j> Parser<'j> {
+    /// For JSON Lines, or for CSV with these columns.
+    pub fn new(job: &'j Job<'j>, columns: Option<&'j CsvColumns>, spare: &'j Pool<Chunk>) -> Self {
+        Parser {
+            job,
+            lines: BlockParser::new(job.rules, columns),
+            is_csv: columns.is_some(),
+            spare,
+            usual_rows: 0,
+            inspection: job.contract.map(|contract| Inspection::new(contract.clone())),
+            frame: RawFrame::new(measure_of(job.source)),
+        }
+    }
+
+    /// What breaks the contract.
+    pub fn finish(self) -> Vec<Failure> {
+        self.inspection.map(Inspection::finish).unwrap_or_default()
+    }
+
+    /// Parses the next slab.
+    pub fn parse(&mut self, work: Work) -> ParseResult {
+        self.job.timings.time(Phase::Parse, || self.parse_slab(work))
+    }
+
+    fn parse_slab(&mut self, work: Work) -> ParseResult {
         let Work { sequence, slab, skip_lines } = work;
         let mut chunk = self.spare.take().unwrap_or_default();
         if slab.long.is_some() {

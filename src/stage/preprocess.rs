@@ -8,11 +8,12 @@
 //! The worker that gathers a range makes its row groups too, so a row group ends where a range
 //! does. The ranges follow from the number of the rows and of their packed bytes alone.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::{Map, json};
 
-use super::extract::{FileResult, files_of, rows_of};
+use super::file_result::{Extent, FileResult, files_of, rows_of};
 use super::memory::Share;
 use super::outcome::output;
 use super::parse::measure_of;
@@ -36,7 +37,7 @@ use crate::timings::{Phase, Timings};
 /// Raised when the same input should give another result.
 const VERSION: u32 = 3;
 
-/// With more files than this, each is opened whenever it is read: three sources may be at work, and a
+/// With more objects than this, each is opened whenever it is read: three sources may be at work, and a
 /// process may often hold no more than 1,024 open.
 const MOST_KEPT_OPEN: usize = 128;
 
@@ -108,7 +109,7 @@ impl Preprocess<'_> {
         let share = Share::of(self.resources, context.concurrency);
         let opened = self.open(&files, context)?;
         let total: u64 = opened.iter().map(|(file, _)| file.summary().rows).sum();
-        let packed: u64 = files.iter().map(|file| file.rows_bytes).sum();
+        let packed: u64 = files.iter().map(|file| file.rows_at.bytes).sum();
         // Long texts make a part of fewer rows.
         let rows = total.max(packed.div_ceil(self.sizes.part_bytes) * self.sizes.part_rows);
         let parts = HashRange::split_by_rows(rows, self.sizes.part_rows);
@@ -190,15 +191,18 @@ impl Preprocess<'_> {
         files: &[FileResult],
         context: &TaskContext<'_>,
     ) -> Result<Vec<NumberedFile>, TaskError> {
-        let open = |(number, file): (usize, &FileResult)| {
-            let path = context.store.layout().object(&file.rows);
-            let mut rows = RowsFile::open(&path)?;
-            if files.len() <= MOST_KEPT_OPEN {
-                rows.keep_open()?;
+        let objects: BTreeSet<Digest> = files.iter().map(|file| file.rows_at.object).collect();
+        let mut opened: Vec<NumberedFile> = Vec::with_capacity(files.len());
+        for (number, file) in files.iter().enumerate() {
+            let Extent { object, offset, bytes } = file.rows_at;
+            let path = context.store.layout().object(&object);
+            let mut rows = RowsFile::open_part(&path, offset, bytes)?;
+            if objects.len() <= MOST_KEPT_OPEN {
+                rows.keep_open(opened.last().map(|(last, _)| last))?;
             }
-            Ok((rows, Some(number as u32)))
-        };
-        files.iter().enumerate().map(open).collect()
+            opened.push((rows, Some(number as u32)));
+        }
+        Ok(opened)
     }
 }
 

@@ -28,12 +28,16 @@ pub(super) struct SlabFacts {
 
 /// The timestamps next to the bound, and the oldest of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Bounds {
     /// The oldest timestamp of any row that had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_us: Option<i64>,
     /// The newest that is older than the bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_below_us: Option<i64>,
     /// The oldest that is not older than the bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_above_us: Option<i64>,
 }
 

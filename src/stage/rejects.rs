@@ -3,8 +3,8 @@
 //! An input file's rejects are kept without its name, one line each, so that they serve
 //! whatever the file is called; [`gather`] puts the name before each line.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 
 use crate::record::Fault;
 
@@ -53,21 +53,36 @@ impl<W: Write> RejectWriter<W> {
     }
 }
 
+/// Where the rejects of one input file lie, which may be within those of others.
+pub(super) struct Rejects<'n> {
+    /// The name of the input file.
+    pub of: &'n str,
+    pub path: PathBuf,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
 /// Writes the rejects of all input files, in their order, as one file with a header.
-pub(super) fn gather<'p>(
-    files: impl Iterator<Item = (&'p str, std::path::PathBuf)>,
+pub(super) fn gather<'n>(
+    files: impl Iterator<Item = Rejects<'n>>,
     mut out: impl Write,
 ) -> std::io::Result<()> {
     out.write_all(HEADER.as_bytes())?;
-    for (name, rejects) in files {
-        prefix_lines(name, &rejects, &mut out)?;
+    let mut last: Option<(PathBuf, fs_err::File)> = None;
+    for Rejects { of, path, offset, bytes } in files {
+        let mut file = match last.take() {
+            Some((open, file)) if open == path => file,
+            _ => fs_err::File::open(&path)?,
+        };
+        file.seek(SeekFrom::Start(offset))?;
+        prefix_lines(of, BufReader::new((&mut file).take(bytes)), &mut out)?;
+        last = Some((path, file));
     }
     Ok(())
 }
 
-fn prefix_lines(name: &str, rejects: &Path, out: &mut impl Write) -> std::io::Result<()> {
+fn prefix_lines(name: &str, mut lines: impl BufRead, out: &mut impl Write) -> std::io::Result<()> {
     let prefix = crate::frame::csv_line(&[name.to_owned()]);
-    let mut lines = BufReader::new(fs_err::File::open(rejects)?);
     let mut line = Vec::new();
     loop {
         line.clear();

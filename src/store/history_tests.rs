@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::awaited::{AWAITED_VERSION, awaited};
 use super::manifest::InputFact;
 use super::memo::{MEMO_VERSION, Memo};
-use super::parsed::{PARSED_VERSION, Parsed};
+use super::parsed::{PARSED_VERSION, Record as ParsedRecord};
 use super::run_record::{RunRecord, RunStatus};
 use super::{Digest, History, Layout, Skipped, Store};
 
@@ -135,11 +135,11 @@ fn every_version_of_a_per_file_result_is_read_and_a_newer_one_is_not_touched() {
     let path = folder.path().join("parsed.json");
     for text in PARSED {
         fs_err::write(&path, text).unwrap();
-        assert_eq!(Parsed::read(&path).unwrap().unwrap().objects.len(), 1);
-        assert!(!Parsed::is_newer(&path).unwrap());
+        assert_eq!(ParsedRecord::read(&path).unwrap().objects.len(), 2);
+        assert!(!ParsedRecord::is_newer(&path).unwrap());
     }
     fs_err::write(&path, r#"{"parsed_version": 2}"#).unwrap();
-    assert!(Parsed::read(&path).unwrap().is_none() && Parsed::is_newer(&path).unwrap());
+    assert!(ParsedRecord::read(&path).is_none() && ParsedRecord::is_newer(&path).unwrap());
 }
 
 #[test]

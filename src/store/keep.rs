@@ -23,7 +23,7 @@ use super::digest::Digest;
 use super::error::StoreError;
 use super::lock::granted;
 use super::manifest::{Manifest, ManifestError};
-use super::parsed::{Parsed, list};
+use super::parsed::{Record as ParsedRecord, list};
 
 /// Objects and temporary files that nobody names; where locks do not reach (some network file
 /// systems) another process may be about to commit them.
@@ -143,29 +143,24 @@ impl Store {
         let mut removed = 0;
         let mut kept_objects = BTreeSet::new();
         for source in list(&self.layout().parsed_dir())? {
-            for key in list(&source)? {
-                let records = list(&key)?;
-                let mut left = records.len();
-                for path in records {
-                    let parsed = Parsed::read(&path)?;
-                    if parsed.is_none() && Parsed::is_newer(&path)? {
-                        return Ok(None);
-                    }
-                    let anchor = parsed.as_ref().and_then(|parsed| parsed.objects.first());
-                    let stays = anchor.is_some_and(|anchor| roots.live.contains(anchor));
-                    let released = anchor.is_some_and(|anchor| roots.released.contains(anchor));
-                    let objects = parsed.into_iter().flat_map(|parsed| parsed.objects);
-                    if stays || !(released || is_old(&path, now, PARSED_GRACE)) {
-                        kept_objects.extend(objects);
-                    } else {
-                        roots.released.extend(objects);
-                        removed += usize::from(remove_if_there(&path)?);
-                        left -= 1;
-                    }
+            for path in list(&source)? {
+                // A folder is no record.
+                if path.is_dir() {
+                    continue;
                 }
-                if left == 0 {
-                    // Only an empty folder can be removed this way.
-                    let _ = fs_err::remove_dir(&key);
+                if ParsedRecord::is_newer(&path)? {
+                    return Ok(None);
+                }
+                let record = ParsedRecord::read(&path);
+                let anchor = record.as_ref().and_then(|record| record.objects.first());
+                let stays = anchor.is_some_and(|anchor| roots.live.contains(anchor));
+                let released = anchor.is_some_and(|anchor| roots.released.contains(anchor));
+                let objects = record.into_iter().flat_map(|record| record.objects);
+                if stays || !(released || is_old(&path, now, PARSED_GRACE)) {
+                    kept_objects.extend(objects);
+                } else {
+                    roots.released.extend(objects);
+                    removed += usize::from(remove_if_there(&path)?);
                 }
             }
         }

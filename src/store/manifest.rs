@@ -216,14 +216,22 @@ pub struct RunFacts {
 pub struct Extra(Option<Box<RawValue>>);
 
 impl Extra {
-    /// These facts, laid out as one field of a document.
+    /// These facts, each on a line of its own, and each item of a list on one.
     pub fn new(facts: &Value) -> Extra {
-        if facts.is_null() {
-            return Extra(None);
-        }
-        // A line break within a string is written as an escape.
-        let text = serde_json::to_string_pretty(facts).unwrap_or_default().replace('\n', "\n  ");
-        Extra(RawValue::from_string(text).ok())
+        let Value::Object(fields) = facts else { return Extra(None) };
+        let field = |(key, fact): (&String, &Value)| {
+            let fact = match fact {
+                Value::Array(items) => {
+                    let items: Vec<String> =
+                        items.iter().map(|item| format!("\n      {item}")).collect();
+                    format!("[{}\n    ]", items.join(","))
+                }
+                fact => fact.to_string(),
+            };
+            format!("\n    {}: {fact}", Value::from(key.as_str()))
+        };
+        let fields: Vec<String> = fields.iter().map(field).collect();
+        Extra(RawValue::from_string(format!("{{{}\n  }}", fields.join(","))).ok())
     }
 
     const fn is_none(&self) -> bool {
@@ -420,6 +428,23 @@ mod tests {
         assert_eq!(manifest.fingerprint, Digest::of_bytes(canonical.as_bytes()));
         let other = manifest.ingredients.fingerprint("extract", Some("taps"));
         assert_ne!(manifest.fingerprint, other);
+    }
+
+    #[test]
+    fn facts_are_read_back_one_by_one() {
+        let files = serde_json::json!([{"name": "a\n\"b"}, {"name": "é"}]);
+        let facts = serde_json::json!({"files": files, "none": [], "target": 7});
+        let mut manifest = read(VERSION_1).unwrap();
+        manifest.extra = Extra::new(&facts);
+        let text = manifest.to_json();
+        assert!(text.lines().any(|line| line.trim() == r#"{"name":"é"}"#), "{text}");
+        let back = read(&text).unwrap();
+        assert_eq!((&back, back.to_json()), (&manifest, text));
+        assert_eq!(back.extra.get::<Value>("files").unwrap(), files);
+        assert!(back.extra.get::<Vec<u8>>("none").unwrap().is_empty());
+        assert_eq!(back.extra.get::<Option<u8>>("gone").unwrap(), None);
+        assert!(back.extra.get::<String>("target").is_err());
+        assert_eq!(Extra::new(&Value::Null), read(VERSION_1).unwrap().extra);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use layout::{Layout, Place};
 pub use lock::{Lock, LockError};
 pub use manifest::{Column, ErrorFact, Ingredients, InputFact, MadeBy, Manifest, Output};
 pub use memo::FileStamp;
-pub use parsed::{NewParsed, ParsedKey};
+pub use parsed::{ParsedFile, ParsedIndex, ParsedKey};
 pub use run_record::{
     Asked, RECORD_VERSION, RunRecord, RunStatus, SettingFact, TaskEnd, TaskRecord,
 };
@@ -55,7 +55,6 @@ pub use staged::{MODE_PRIVATE, MODE_READ_ONLY, Scratch, Staged, StagedObject};
 use layout::task_name;
 use manifest::{ManifestError, Status};
 use memo::Memo;
-use parsed::ParsedIndex;
 
 /// The store of a project, for the folders of one as_of.
 #[derive(Debug)]
@@ -125,11 +124,6 @@ impl Store {
 
     fn is_stopping(&self) -> bool {
         self.stop().load(Ordering::Relaxed)
-    }
-
-    /// The results of single input files.
-    pub const fn parsed(&self) -> ParsedIndex<'_> {
-        ParsedIndex::of(self)
     }
 
     /// The records of runs.

@@ -1,14 +1,16 @@
 //! Results of single input files, found again by content in whatever run.
 //!
 //! Knows the content's hash, its length and a hash of the settings that enter; what a result means is
-//! its stage's business. A record lives while a kept result names its first object (`keep.rs`).
+//! its stage's business. Results that were made together share their objects and are written down in
+//! one record, `parsed/<source>/<name>.json`, which lives while a kept result names its first object
+//! (`keep.rs`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Store;
 use super::atomic::{self, Owner};
@@ -18,14 +20,10 @@ use super::staged::StagedObject;
 
 /// The version written, and the newest that can be read.
 pub(super) const PARSED_VERSION: u32 = 1;
-/// So many wait for the file system at the same time.
-const WRITERS: usize = 16;
 
 /// What is known of an input file before it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParsedKey<'a> {
-    /// The source it belongs to.
-    pub source: &'a str,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ParsedKey {
     /// Of the file's own bytes.
     pub sha256: Digest,
     /// The length of the file.
@@ -35,26 +33,28 @@ pub struct ParsedKey<'a> {
 }
 
 /// The result of one input file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Parsed {
-    parsed_version: u32,
-    /// The objects it consists of; the first decides how long the record is kept.
-    pub objects: Vec<Digest>,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ParsedFile {
+    pub key: ParsedKey,
     /// The stage's own facts: counts, bounds.
-    pub facts: Value,
+    pub facts: Box<RawValue>,
 }
 
-impl Parsed {
-    /// A result of these objects.
-    pub const fn new(objects: Vec<Digest>, facts: Value) -> Parsed {
-        Parsed { parsed_version: PARSED_VERSION, objects, facts }
-    }
+/// Results that were made together.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    parsed_version: u32,
+    /// The objects they consist of; the first decides how long the record is kept.
+    pub objects: Vec<Digest>,
+    files: Vec<ParsedFile>,
+}
 
-    /// Reads a record; `None` if it is torn or of another version.
-    pub(super) fn read(path: &Path) -> std::io::Result<Option<Parsed>> {
-        let bytes = atomic::read_if_there(path)?.unwrap_or_default();
-        let parsed = serde_json::from_slice::<Parsed>(&bytes).ok();
-        Ok(parsed.filter(|parsed| parsed.parsed_version == PARSED_VERSION))
+impl Record {
+    /// Reads a record; `None` if it is torn or of another version: it is as good as none.
+    pub fn read(path: &Path) -> Option<Record> {
+        let bytes = fs_err::read(path).ok()?;
+        let record = serde_json::from_slice::<Record>(&bytes).ok()?;
+        (record.parsed_version == PARSED_VERSION).then_some(record)
     }
 
     /// Is there a record of a newer version, which is not to be touched?
@@ -69,99 +69,84 @@ impl Parsed {
     }
 }
 
-/// A result on its way into the store.
+/// The per-file results of a source as they are in the store at one moment.
 #[derive(Debug)]
-pub struct NewParsed<'k> {
-    pub key: ParsedKey<'k>,
-    /// Complete but not durable; the first decides how long the record is kept.
-    pub objects: Vec<StagedObject>,
-    /// The stage's own facts.
-    pub facts: Value,
+pub struct ParsedIndex<'s> {
+    store: &'s Store,
+    /// The objects of each record, and whether they are all there and whole, once somebody asked.
+    records: Vec<(Vec<Digest>, OnceLock<bool>)>,
+    /// There may be several of one key: what else decides a result (as_of) is among its facts.
+    files: HashMap<ParsedKey, Vec<(usize, Box<RawValue>)>>,
+    /// Of all files that were seen.
+    sizes: BTreeSet<u64>,
 }
 
-/// The per-file results of a store.
-#[derive(Debug, Clone, Copy)]
-pub struct ParsedIndex<'a> {
-    store: &'a Store,
-}
-
-impl<'a> ParsedIndex<'a> {
-    pub(super) const fn of(store: &'a Store) -> ParsedIndex<'a> {
-        ParsedIndex { store }
-    }
-
-    fn folder(&self, key: &ParsedKey<'_>) -> PathBuf {
-        let name = format!("{}-{}-{}", key.bytes, key.sha256, key.settings.short());
-        self.store.layout().parsed_dir().join(key.source).join(name)
-    }
-
-    /// Every result for that content whose objects are all there and whole. There may be several:
-    /// what else decides a result (as_of) is among its facts, for the stage to choose by.
-    pub fn find(&self, key: &ParsedKey<'_>) -> Result<Vec<Parsed>, StoreError> {
+impl ParsedIndex<'_> {
+    /// Every result for that content whose objects are all there and whole, for the stage to choose
+    /// by its facts.
+    pub fn find(&self, key: &ParsedKey) -> Result<Vec<&RawValue>, StoreError> {
         let mut found = Vec::new();
-        for path in list(&self.folder(key))? {
-            let Some(parsed) = Parsed::read(&path)? else { continue };
-            let mut whole = true;
-            for object in &parsed.objects {
-                whole = whole && self.store.verify(object)?;
-            }
-            if whole {
-                found.push(parsed);
+        for (record, facts) in self.files.get(key).into_iter().flatten() {
+            if self.is_whole(*record)? {
+                found.push(&**facts);
             }
         }
         Ok(found)
     }
 
-    /// The lengths of all files of a source that were seen: one of another length need not be hashed
-    /// before it is read.
-    pub fn sizes(&self, source: &str) -> Result<BTreeSet<u64>, StoreError> {
-        let records = list(&self.store.layout().parsed_dir().join(source))?;
-        let size = |path: &PathBuf| {
-            let name = path.file_name()?.to_str()?;
-            name.split_once('-')?.0.parse().ok()
-        };
-        Ok(records.iter().filter_map(size).collect())
+    fn is_whole(&self, record: usize) -> Result<bool, StoreError> {
+        let (objects, known) = &self.records[record];
+        if let Some(whole) = known.get() {
+            return Ok(*whole);
+        }
+        let mut whole = true;
+        for object in objects {
+            whole = whole && self.store.verify(object)?;
+        }
+        Ok(*known.get_or_init(|| whole))
     }
 
-    /// Keeps results of many files: brings their objects into the store, makes all of it durable,
-    /// then records them. The file system is faster when asked for much at once.
-    pub fn insert_all(&self, results: Vec<NewParsed<'_>>, owner: &Owner) -> Result<(), StoreError> {
-        let next = Mutex::new(results.into_iter());
-        let insert_next = || {
-            loop {
-                // The lock is held for a moment only, and nothing panics under it.
-                let result = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some(NewParsed { key, objects, facts }) = result else { return Ok(()) };
-                let mut digests = Vec::with_capacity(objects.len());
-                for object in objects {
-                    fs_err::File::open(object.path())?.sync_all()?;
-                    digests.push(self.store.put(object)?);
-                }
-                self.insert(&key, &Parsed::new(digests, facts), owner)?;
+    /// Was a file of this length ever seen? If not it need not be hashed before it is read.
+    pub fn has_size(&self, bytes: u64) -> bool {
+        self.sizes.contains(&bytes)
+    }
+}
+
+impl Store {
+    /// The results of single input files of a source.
+    pub fn parsed(&self, source: &str) -> Result<ParsedIndex<'_>, StoreError> {
+        let (mut records, mut sizes) = (Vec::new(), BTreeSet::new());
+        let mut files = HashMap::<ParsedKey, Vec<_>>::new();
+        for path in list(&self.layout().parsed_dir().join(source))? {
+            let Some(record) = Record::read(&path) else { continue };
+            for ParsedFile { key, facts } in record.files {
+                sizes.insert(key.bytes);
+                files.entry(key).or_default().push((records.len(), facts));
             }
-        };
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(insert_next)).collect();
-            let ended = workers.into_iter().map(|worker| {
-                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            ended.collect::<Vec<_>>().into_iter().collect()
-        })
+            records.push((record.objects, OnceLock::new()));
+        }
+        Ok(ParsedIndex { store: self, records, files, sizes })
     }
 
-    /// Keeps a result; its objects are in the store already.
-    pub fn insert(
+    /// Keeps results of files that were made together: brings their objects into the store, then
+    /// writes the record. The first object decides how long it is kept.
+    pub fn keep_parsed(
         &self,
-        key: &ParsedKey<'_>,
-        parsed: &Parsed,
+        source: &str,
+        objects: Vec<StagedObject>,
+        files: Vec<ParsedFile>,
         owner: &Owner,
     ) -> Result<(), StoreError> {
-        let names: String = parsed.objects.iter().map(Digest::to_string).collect();
-        let name = format!("{}.json", Digest::of_bytes(names.as_bytes()).short());
-        let json = serde_json::to_vec_pretty(parsed).map_err(std::io::Error::from)?;
-        let (path, tmp) = (self.folder(key).join(name), self.store.layout().tmp_dir());
-        if !Parsed::is_newer(&path)? {
-            atomic::write(&path, &json, owner, &tmp)?;
+        let mut digests = Vec::with_capacity(objects.len());
+        for object in objects {
+            digests.push(self.put(object)?);
+        }
+        let record = Record { parsed_version: PARSED_VERSION, objects: digests, files };
+        let json = serde_json::to_vec(&record).map_err(std::io::Error::from)?;
+        let name = format!("{}.json", Digest::of_bytes(&json).short());
+        let path = self.layout().parsed_dir().join(source).join(name);
+        if !Record::is_newer(&path)? {
+            atomic::write(&path, &json, owner, &self.layout().tmp_dir())?;
         }
         Ok(())
     }

@@ -86,16 +86,6 @@ impl Staged {
 
     /// Everything is written: makes it durable and says what it is.
     pub fn finish(self) -> Result<StagedObject, StoreError> {
-        self.complete(true)
-    }
-
-    /// Like [`Staged::finish`], but not durable yet: for [`Store::keep_parsed`](super::Store), which
-    /// makes many so at once.
-    pub fn finish_for_later(self) -> Result<StagedObject, StoreError> {
-        self.complete(false)
-    }
-
-    fn complete(self, durable: bool) -> Result<StagedObject, StoreError> {
         let HashedFile { file, hashing } =
             self.sink.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.set_permissions(Permissions::from_mode(self.mode))?;
@@ -106,9 +96,7 @@ impl Staged {
         if let Some(earlier) = written.checked_sub(BACKDATED) {
             file.file().set_times(FileTimes::new().set_modified(earlier))?;
         }
-        if durable {
-            file.sync_all()?;
-        }
+        file.sync_all()?;
         Ok(StagedObject {
             digest: hashing.finish(),
             bytes: hashing.bytes(),

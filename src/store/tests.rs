@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::clock::Moment;
 use super::keep::Pruned;
-use super::parsed::Parsed;
 use super::*;
 
 struct Project {
@@ -314,32 +314,52 @@ fn a_kept_object_that_is_gone_cannot_be_committed() {
     assert_eq!(store.manifest("features", None).unwrap(), Found::Missing);
 }
 
-fn parsed_key(text: &str) -> ParsedKey<'static> {
-    ParsedKey { source: "prints", sha256: digest(text), bytes: 5, settings: digest("settings") }
+fn parsed_key(text: &str) -> ParsedKey {
+    ParsedKey { sha256: digest(text), bytes: 5, settings: digest("settings") }
+}
+
+/// Keeps results of files that were made together: their rows and what was rejected.
+fn keep_parsed(store: &Store, lock: &Lock, files: &[(&str, i64)], rows: &str, rejects: &str) {
+    let parsed = |&(file, facts): &(&str, i64)| ParsedFile {
+        key: parsed_key(file),
+        facts: to_raw_value(&facts).unwrap(),
+    };
+    let objects =
+        vec![staged(store, lock, rows, MODE_READ_ONLY), staged(store, lock, rejects, MODE_PRIVATE)];
+    let files = files.iter().map(parsed).collect();
+    store.keep_parsed("prints", objects, files, lock.owner()).unwrap();
+}
+
+/// The facts of a file's results.
+fn found(store: &Store, file: &str) -> Vec<String> {
+    let index = store.parsed("prints").unwrap();
+    let found = index.find(&parsed_key(file)).unwrap();
+    found.into_iter().map(|facts| facts.get().to_owned()).collect()
 }
 
 #[test]
 fn a_file_that_was_seen_is_found_by_content() {
     let project = project();
-    let (store, parsed) = (&project.store, project.store.parsed());
-    let key = parsed_key("file");
-    assert!(parsed.find(&key).unwrap().is_empty());
-    assert!(parsed.sizes("prints").unwrap().is_empty());
+    let store = &project.store;
+    assert!(found(store, "file").is_empty());
+    assert!(!store.parsed("prints").unwrap().has_size(5));
     let lock = take_lock(store, "extract", Some("prints"));
-    let rows = store.put(staged(store, &lock, "rows", MODE_READ_ONLY)).unwrap();
-    let rejects = store.put(staged(store, &lock, "rejects", MODE_PRIVATE)).unwrap();
-    let record = Parsed::new(vec![rows, rejects], json!({"rows": 7}));
-    parsed.insert(&key, &record, lock.owner()).unwrap();
-    parsed.insert(&key, &record, lock.owner()).unwrap();
-    assert_eq!(parsed.find(&key).unwrap(), std::slice::from_ref(&record));
-    let other = Parsed::new(vec![rows], json!({"rows": 8}));
-    parsed.insert(&key, &other, lock.owner()).unwrap();
-    assert_eq!(parsed.find(&key).unwrap().len(), 2);
-    assert_eq!(parsed.sizes("prints").unwrap(), [5].into());
-    assert!(parsed.sizes("taps").unwrap().is_empty());
-    assert!(parsed.find(&parsed_key("other")).unwrap().is_empty());
-    fs_err::remove_file(store.layout().object(&rejects)).unwrap();
-    assert_eq!(parsed.find(&key).unwrap(), [other], "a result that is not whole is none");
+    keep_parsed(store, &lock, &[("file", 7), ("beside", 1)], "rows", "rejects");
+    keep_parsed(store, &lock, &[("file", 7), ("beside", 1)], "rows", "rejects");
+    assert_eq!(found(store, "file"), ["7"]);
+    assert_eq!(found(store, "beside"), ["1"]);
+    keep_parsed(store, &lock, &[("file", 8)], "rows", "others");
+    assert_eq!(found(store, "file").len(), 2);
+    assert!(store.parsed("prints").unwrap().has_size(5));
+    assert!(!store.parsed("taps").unwrap().has_size(5));
+    assert!(found(store, "other").is_empty());
+    fs_err::remove_file(store.layout().object(&digest("rejects"))).unwrap();
+    assert_eq!(found(store, "file"), ["8"], "a result that is not whole is none");
+    assert!(found(store, "beside").is_empty());
+    for path in files(&store.layout().parsed_dir()) {
+        fs_err::write(path, "torn").unwrap();
+    }
+    assert!(found(store, "file").is_empty());
 }
 
 #[test]
@@ -414,9 +434,8 @@ fn what_nobody_named_goes_only_once_it_is_old() {
     let project = project();
     let store = &project.store;
     let lock = take_lock(store, "extract", Some("prints"));
-    let rows = store.put(staged(store, &lock, "rows", MODE_READ_ONLY)).unwrap();
-    let record = Parsed::new(vec![rows], json!(null));
-    store.parsed().insert(&parsed_key("file"), &record, lock.owner()).unwrap();
+    keep_parsed(store, &lock, &[("file", 1)], "rows", "rows");
+    let rows = digest("rows");
     let orphan = store.put(staged(store, &lock, "orphan", MODE_READ_ONLY)).unwrap();
     leave(staged(store, &lock, "killed", MODE_READ_ONLY));
     assert_eq!(store.prune().unwrap(), Pruned::default());
@@ -437,17 +456,16 @@ fn a_per_file_result_lives_as_long_as_a_kept_result_names_it() {
     for day in 1..=3 {
         let lock = take_lock(store, "extract", Some("prints"));
         let rows = output(store, &lock, &format!("rows {day}"), None, MODE_READ_ONLY);
-        let Content::New(object) = &rows.content else { panic!() };
-        let rejects = store.put(staged(store, &lock, "rejects", MODE_READ_ONLY)).unwrap();
-        let parsed = Parsed::new(vec![object.digest(), rejects], json!(day));
-        let key = format!("file {day}");
-        store.parsed().insert(&parsed_key(&key), &parsed, lock.owner()).unwrap();
+        let (file, beside) = (format!("file {day}"), format!("beside {day}"));
+        let both = [(&*file, day), (&*beside, day)];
+        keep_parsed(store, &lock, &both, &format!("rows {day}"), "rejects");
         store.commit(lock, outcome("extract", Some("prints"), day, vec![rows])).unwrap();
     }
     assert_eq!(store.prune_at(later(24)).unwrap(), Pruned { results: 1, parsed: 1, objects: 1 });
     for day in 1..=3 {
-        let found = store.parsed().find(&parsed_key(&format!("file {day}"))).unwrap();
-        assert_eq!(found.len(), usize::from(day > 1));
+        for file in [format!("file {day}"), format!("beside {day}")] {
+            assert_eq!(found(store, &file).len(), usize::from(day > 1), "{file}");
+        }
     }
     assert!(store.contains(&digest("rejects")), "others of its objects live with it");
 }
@@ -472,7 +490,7 @@ fn opening_and_looking_touches_nothing() {
     let store = &project.store;
     assert_eq!(store.manifest("features", None).unwrap(), Found::Missing);
     assert!(!store.verify(&digest("nothing")).unwrap());
-    assert!(store.parsed().find(&parsed_key("file")).unwrap().is_empty());
+    assert!(found(store, "file").is_empty());
     store.memo().save().unwrap();
     assert!(files(project.folder.path()).is_empty());
     assert_eq!(fs_err::read_dir(project.folder.path()).unwrap().count(), 0);

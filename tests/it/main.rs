@@ -62,6 +62,8 @@ mod history;
 mod locks;
 /// What is written about a result, and how long it is kept.
 mod manifests;
+/// Many small files: kept together, found again one by one.
+mod many_files;
 /// An older mp in the folders of a newer one.
 mod newer;
 /// Single stages that are refused, failures that leave the rest alone.
