@@ -150,9 +150,10 @@ impl Lock {
             thread::sleep(left.min(POLL));
         }
         sign(&mut file, beat)?;
-        let heart = Heart::start(&file, beat)?;
+        // Without it others only know less.
+        let heart = Heart::start(&file, beat).ok();
         let owner = Owner::of(fs_err::canonicalize(path)?.as_os_str().as_encoded_bytes());
-        Ok(Lock { file, heart: Some(heart), path: path.to_owned(), owner })
+        Ok(Lock { file, heart, path: path.to_owned(), owner })
     }
 
     /// Who holds a lock just now, in the words of whoever would not wait for it. Waits for nobody and

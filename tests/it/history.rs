@@ -139,8 +139,8 @@ fn what_failed_was_refused_or_restored_is_recorded() {
     project.mp(&["features"]).fails(6);
     let refused = show(&project, "latest");
     assert_eq!(refused["exit_code"], 6);
-    assert_eq!(task(&refused, "features")["end"], "failed");
-    project.mp_env(&["run"], PANIC, "preprocess.taps").fails(70);
+    assert_eq!(task(&refused, "features")["end"], "blocked");
+    project.mp_env(&["run", "-k"], PANIC, "preprocess.taps").fails(70);
     let failed = show(&project, "latest");
     assert_eq!(task(&failed, "preprocess.taps")["error"]["exit_code"], 70);
     assert_eq!(task(&failed, "features")["end"], "blocked");
@@ -415,7 +415,7 @@ fn a_retry_that_fails_can_be_retried() {
     let project = Project::november();
     let taps = project.text("data/raw/taps.json");
     project.write("data/raw/taps.json", taps.clone() + &"{\n".repeat(400));
-    project.mp(&["run", "--all"]).fails(4);
+    project.mp(&["run", "--all", "-k"]).fails(4);
     project.mp(&["retry"]).fails(4);
     project.write("data/raw/taps.json", taps);
     let before = project.view().runs();

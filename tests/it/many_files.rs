@@ -95,7 +95,7 @@ fn of_files_kept_together_only_the_changed_one_is_read_again() {
 
 #[test]
 fn the_same_content_under_several_names_is_kept_once() {
-    let project = project();
+    let project = project().with("quality.enable_quality_checks", json!(false));
     for n in FILES..FILES + 5 {
         project.write(&name(n), project.text(&name(2)));
     }

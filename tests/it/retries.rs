@@ -182,14 +182,27 @@ fn a_failure_of_the_data_is_told_again_at_once_until_something_changes() {
     // As a task of Airflow it ends the same way, so Airflow does not try again either.
     let airflow = project.mp(&[&extract[..], &["--airflow"]].concat()).fails(4);
     assert!(airflow.stdout.contains("\"retryable\":false"), "{airflow}");
-    for changed in [
-        &["--force"][..],
-        &["--as-of", "2020-11-29"],
-        &["--set", "processing.max_reject_rate=0.01"],
-    ] {
+    for changed in
+        [&["--force"][..], &["--no-cache"], &["--set", "processing.max_reject_rate=0.01"]]
+    {
         let outcome = project.mp(&[&extract[..], changed].concat());
         assert!(!outcome.stderr.contains("remembered"), "{changed:?}: {outcome}");
     }
+}
+
+#[test]
+fn another_day_is_another_failure_where_it_matters() {
+    let project = Project::november();
+    let extract = |day| project.mp(&["extract", "--source", "taps", "--as-of", day]).fails(4);
+    extract("2026-01-01");
+    extract("2026-01-01").says(&["(remembered from run ", "before 2026-01-01"]);
+    let outcome = extract("2026-01-02").says(&["before 2026-01-02"]);
+    assert!(!outcome.stderr.contains("remembered"), "{outcome}");
+    // Rows that are no rows are none on any day.
+    let project = spoiled(Source::Taps);
+    project.mp(&["extract", "--source", "taps"]).fails(4);
+    let outcome = project.mp(&["extract", "--source", "taps", "--as-of", "2020-11-29"]).fails(4);
+    outcome.says(&["(remembered from run "]);
 }
 
 #[test]

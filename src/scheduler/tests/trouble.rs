@@ -17,7 +17,7 @@ fn failing(task: &str, behaviour: Behaviour) -> Project {
 
 #[test]
 fn a_failure_blocks_exactly_what_needs_it() {
-    let mut project = failing("preprocess.taps", Behaviour::Fails(ExitCode::Contract));
+    let mut project = failing("preprocess.taps", Behaviour::Fails(ExitCode::Failure));
     project.options.keep_going = true;
     let summary = project.run(&[]);
     assert_eq!(
@@ -31,7 +31,7 @@ fn a_failure_blocks_exactly_what_needs_it() {
             "quality=Blocked",
         ]
     );
-    assert_eq!(summary.exit, ExitCode::Contract);
+    assert_eq!(summary.exit, ExitCode::Failure);
     assert_eq!(summary.tasks[5].blocked_by, Some(id("preprocess.taps")));
     assert_eq!(
         project.why(&["preprocess.taps"]),
