@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::progress::Silent;
 use crate::scheduler::{
-    Explanation, Ingredient, IngredientKind, Kept, PlannedTask, Scheduler, Verdict,
+    Cached, Explanation, Ingredient, IngredientKind, PlannedTask, Scheduler, Verdict,
 };
 use crate::store::Manifest;
 
@@ -162,13 +162,13 @@ fn text(project: &Project, explanation: &Explanation, cache: bool) -> String {
 /// Whether the result need not be computed.
 fn kept(explanation: &Explanation, cache: bool) -> String {
     match &explanation.kept {
-        Kept::Kept(made) if cache => format!("of these ingredients, from {made}"),
-        Kept::Kept(made) => format!("of these ingredients, from {made}; not used: `--no-cache`"),
-        Kept::NotKept => "none of these ingredients".to_owned(),
-        Kept::Unknown { before } if before.is_empty() => {
+        Cached::Kept(made) if cache => format!("of these ingredients, from {made}"),
+        Cached::Kept(made) => format!("of these ingredients, from {made}; not used: `--no-cache`"),
+        Cached::NotKept => "none of these ingredients".to_owned(),
+        Cached::Unknown { before } if before.is_empty() => {
             "unknown: the ingredients cannot be had".to_owned()
         }
-        Kept::Unknown { before } => format!("unknown before {} ran", names(before)),
+        Cached::Unknown { before } => format!("unknown before {} ran", names(before)),
     }
 }
 

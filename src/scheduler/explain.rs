@@ -24,7 +24,7 @@ pub struct Explanation {
     /// Those that differ first.
     pub ingredients: Vec<Ingredient>,
     /// Whether a result of the ingredients as they are now is still kept.
-    pub kept: Kept,
+    pub kept: Cached,
     /// The tasks that need this one, near or far, with what becomes of them.
     pub dependents: Vec<PlannedTask>,
     /// The tasks that do not, and to which nothing that changed here matters.
@@ -34,7 +34,7 @@ pub struct Explanation {
 /// Is there a result of these ingredients in the store?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum Kept {
+pub enum Cached {
     /// There is, made by that run.
     Kept(MadeBy),
     /// There is none.
@@ -59,7 +59,7 @@ impl Scheduler<'_> {
         let now = look.and_then(|look| look.ingredients.as_ref());
         let kept = match now {
             Some(now) if open.is_empty() => self.kept_by(task, now),
-            _ => Kept::Unknown { before: open.clone() },
+            _ => Cached::Unknown { before: open.clone() },
         };
         let dependents = self.graph.descendants(task);
         let planned_of = |task: &TaskId| Some(find(task)?.1.planned.clone());
@@ -77,8 +77,8 @@ impl Scheduler<'_> {
         })
     }
 
-    fn kept_by(&self, task: &TaskId, ingredients: &Ingredients) -> Kept {
+    fn kept_by(&self, task: &TaskId, ingredients: &Ingredients) -> Cached {
         let kept = self.store.kept_result(task.stage(), task.source(), ingredients);
-        kept.ok().flatten().map_or(Kept::NotKept, |manifest| Kept::Kept(manifest.made_by()))
+        kept.ok().flatten().map_or(Cached::NotKept, |manifest| Cached::Kept(manifest.made_by()))
     }
 }
