@@ -186,16 +186,25 @@ SECTIONS = {
 }
 
 
+def runs_in(found: object) -> int:
+    """How often each of its commands ran, at most."""
+    if not isinstance(found, dict):
+        return 0
+    here = found.get("runs")
+    return here if isinstance(here, int) else max(map(runs_in, found.values()), default=0)
+
+
 def markdown(results: dict) -> str:
     about = results["about"]
     text = (
         "# Results\n\nWritten by `benches/run`; do not edit. What was tried stands in NOTES.md.\n\n"
         f"- program: {about['version']}, {about['date']}\n- machine: {about['machine']}\n"
         f"- system: {about['system']}\n- threads: {about['threads']} for everybody\n"
-        f"- load when it began: {about['load']:.1f}\n- input files: warm, read once before\n\n"
-        f"To repeat it: `{about['command']}`\n\n"
+        f"- load when it began: {about['load']:.1f}\n- input files: warm, read once before each run\n\n"
     )
     for name, section in SECTIONS.items():
         if name in results:
+            runs = runs_in(results[name]) // (10 if name == "nothing" else 1)
             text += section(results[name])
+            text += f"To repeat it: `benches/run --case {name} --pairs {runs}`\n\n"
     return text.rstrip("\n") + "\n"
