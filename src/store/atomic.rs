@@ -163,9 +163,11 @@ pub(super) fn write_held(
 ) -> io::Result<fs_err::File> {
     let (mut file, temporary) = owner.create(tmp)?;
     let written = (|| {
+        fault::point("write.bytes")?;
         file.write_all(bytes)?;
         file.set_permissions(std::fs::Permissions::from_mode(MODE_USUAL))?;
         file.file().lock()?;
+        fault::point("write.rename")?;
         fs_err::rename(&temporary, path)
     })();
     if written.is_err() {
