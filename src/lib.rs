@@ -23,6 +23,7 @@
 //! | [`settings`] | the typed settings that each stage may read |
 //! | [`machine`] | limits of the container, memory, room and locks of this machine |
 //! | [`allocator`] | how soon freed memory is given back |
+//! | [`fault`] | where a test may cut the program off |
 //! | [`as_of`], [`exit_code`], [`error`] | the logical time, the exit codes, the top error |
 //!
 //! Files that mp reads or writes: `config/params.yaml` and `--config` files, `dags/carousel.yaml`,
@@ -42,6 +43,7 @@ mod contract;
 mod dag;
 mod error;
 mod exit_code;
+mod fault;
 mod frame;
 mod history;
 mod machine;

@@ -72,8 +72,8 @@ impl TaskContext<'_> {
     }
 
     /// A new scratch file, gone on drop.
-    pub fn scratch(&self) -> Result<Scratch, TaskError> {
-        Ok(self.store.scratch(self.owner)?)
+    pub fn scratch(&self) -> io::Result<Scratch> {
+        self.store.scratch(self.owner)
     }
 
     /// An error once the run is to stop; to be asked at least once a second.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
 
 use crate::error::Error;
@@ -43,6 +43,8 @@ impl Signals {
             end_after(signal, code).map_err(failed)?;
         }
         flag::register(SIGTERM, Arc::clone(&signals.terminated)).map_err(failed)?;
+        // A file beyond the limit of `ulimit -f` is an error of that write, not the end of the process.
+        flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
         Ok(signals)
     }
 

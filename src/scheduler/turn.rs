@@ -17,6 +17,7 @@ use super::remembered::Remembered;
 use super::run::{MadeOf, Run, TaskResult, TaskState};
 use crate::dag::{TaskId, time_text};
 use crate::exit_code::ExitCode;
+use crate::fault;
 use crate::progress::{Event, EventSink, Progress, Unit};
 use crate::store::{Digest, ErrorFact, Lock, Manifest, Outcome, Stopwatch};
 use crate::task::{Leaves, Product, TaskContext, TaskError};
@@ -150,6 +151,7 @@ impl<'a> Turn<'a> {
 
     fn try_take(&mut self) -> Result<Ended, TaskError> {
         let (scheduler, plan) = (self.scheduler, self.plan);
+        fault::point("task.begin")?;
         let fresh = |task: &TaskId| {
             let objects = plan.objects_needed.contains(task);
             scheduler.look(task, objects).map(|look| look.reasons).map_err(|error| error.failure)
@@ -307,6 +309,7 @@ impl<'a> Turn<'a> {
         });
         let mut product =
             product.map_err(|error| if late { self.or_late(error) } else { error })?;
+        fault::point("task.computed")?;
         if let Some(verify) = product.verify.take() {
             verify()?;
         }

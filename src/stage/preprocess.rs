@@ -22,6 +22,7 @@ use super::tables::{FinishedGroup, Table, TableSpec, Written};
 use crate::as_of::{AsOf, rfc3339};
 use crate::contract::{Bounds, silver};
 use crate::exit_code::ExitCode;
+use crate::fault;
 use crate::frame::{SilverFrame, SilverRow, amount_of_cents};
 use crate::progress::Unit;
 use crate::record::{Decimal, Source};
@@ -400,10 +401,8 @@ impl Spills<'_> {
         let context = self.context;
         let scratch = &mut self.scratch;
         let spill = || {
-            let scratch = context
-                .scratch()
-                .map_err(|error| RowsError::Io(std::io::Error::other(error.to_string())))?;
-            let spill = Stoppable { inner: SpillFile(scratch), cancel: context.cancel };
+            let scratch = SpillFile(context.scratch()?);
+            let spill = Stoppable { inner: scratch, cancel: context.cancel };
             Ok(std::io::BufWriter::with_capacity(1 << 18, spill))
         };
         let reopen = |writer: std::io::BufWriter<Stoppable<'_, SpillFile>>| {
@@ -424,6 +423,7 @@ struct SpillFile(Scratch);
 
 impl std::io::Write for SpillFile {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fault::point("scratch.bytes")?;
         self.0.file_mut().write(bytes)
     }
 

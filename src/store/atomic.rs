@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::fault;
+
 /// The mode of the store's own JSON files.
 const MODE_USUAL: u32 = 0o644;
 
@@ -35,6 +37,7 @@ impl Owner {
         let mut options = fs_err::OpenOptions::new();
         options.read(true).write(true).create_new(true);
         options.options_mut().mode(0o600);
+        fault::point("temporary.create")?;
         Ok((options.open(&path)?, path))
     }
 
@@ -81,23 +84,73 @@ fn entries(folder: &Path) -> io::Result<Option<fs_err::ReadDir>> {
     }
 }
 
-/// Writes a whole file under its name, or leaves what was there. `tmp` is on the same file system.
-pub(super) fn write(path: &Path, bytes: &[u8], owner: &Owner, tmp: &Path) -> io::Result<()> {
-    let folder = parent(path)?;
-    fs_err::create_dir_all(folder)?;
-    let (mut file, temporary) = owner.create(tmp)?;
-    let written = (|| {
+/// A temporary path that is removed on drop.
+#[derive(Debug)]
+pub(super) struct TemporaryPath(PathBuf);
+
+impl TemporaryPath {
+    pub(super) const fn new(path: PathBuf) -> TemporaryPath {
+        TemporaryPath(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// It was renamed: there is nothing under this name any more.
+    fn renamed(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for TemporaryPath {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            // Nothing to tell it to; if it stays, the next taker of the lock removes it.
+            let _ = remove_if_there(&self.0);
+        }
+    }
+}
+
+/// A whole and durable file that has all but its name.
+#[derive(Debug)]
+pub(super) struct Written<'p> {
+    temporary: TemporaryPath,
+    path: &'p Path,
+}
+
+impl<'p> Written<'p> {
+    /// Writes it; `tmp` is on the same file system. All that takes room happens here.
+    pub(super) fn new(
+        path: &'p Path,
+        bytes: &[u8],
+        owner: &Owner,
+        tmp: &Path,
+    ) -> io::Result<Written<'p>> {
+        fs_err::create_dir_all(parent(path)?)?;
+        let (mut file, temporary) = owner.create(tmp)?;
+        let temporary = TemporaryPath::new(temporary);
+        fault::point("write.bytes")?;
         file.write_all(bytes)?;
         file.set_permissions(std::fs::Permissions::from_mode(MODE_USUAL))?;
+        fault::point("write.sync")?;
         file.sync_all()?;
-        fs_err::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        // The write's own error says more than that of the clean-up.
-        let _ = remove_if_there(&temporary);
+        Ok(Written { temporary, path })
     }
-    written?;
-    sync_dir(folder)
+
+    /// Makes it visible in place of what was there. The name is durable once its folder is synced.
+    pub(super) fn appear(self) -> io::Result<()> {
+        fault::point("write.rename")?;
+        fs_err::rename(self.temporary.path(), self.path)?;
+        self.temporary.renamed();
+        Ok(())
+    }
+}
+
+/// Writes a whole file under its name, or leaves what was there. `tmp` is on the same file system.
+pub(super) fn write(path: &Path, bytes: &[u8], owner: &Owner, tmp: &Path) -> io::Result<()> {
+    Written::new(path, bytes, owner, tmp)?.appear()?;
+    sync_dir(parent(path)?)
 }
 
 /// Writes a whole file under its name and keeps it locked: it is never seen without the lock. Not made
@@ -110,9 +163,11 @@ pub(super) fn write_held(
 ) -> io::Result<fs_err::File> {
     let (mut file, temporary) = owner.create(tmp)?;
     let written = (|| {
+        fault::point("write.bytes")?;
         file.write_all(bytes)?;
         file.set_permissions(std::fs::Permissions::from_mode(MODE_USUAL))?;
         file.file().lock()?;
+        fault::point("write.rename")?;
         fs_err::rename(&temporary, path)
     })();
     if written.is_err() {
@@ -124,6 +179,7 @@ pub(super) fn write_held(
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_dir(folder: &Path) -> io::Result<()> {
+    fault::point("folder.sync")?;
     fs_err::File::open(folder)?.sync_all()
 }
 
@@ -137,6 +193,7 @@ pub(super) fn parent(path: &Path) -> io::Result<&Path> {
 
 /// Removes a file; that there is none is fine. True if there was one.
 pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
+    fault::point("remove")?;
     match fs_err::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         removed => removed.map(|()| true),

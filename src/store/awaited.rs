@@ -23,6 +23,7 @@ use super::error::StoreError;
 use super::keep::is_old;
 use super::layout::task_name;
 use super::parsed::list;
+use crate::fault;
 
 /// The version written, and the newest that can be read.
 pub(super) const AWAITED_VERSION: u64 = 1;
@@ -58,6 +59,7 @@ impl Store {
         if is_newer(&path)? {
             return Ok(());
         }
+        fault::point("awaited.note")?;
         atomic::write(&path, text.as_bytes(), owner, &self.layout().tmp_dir())?;
         Ok(())
     }
@@ -71,6 +73,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let path = self.note(task, reader);
         if fingerprint_in(&path)? == Some(*fingerprint) {
+            fault::point("awaited.read")?;
             remove_if_there(&path)?;
         }
         Ok(())

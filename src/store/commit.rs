@@ -1,15 +1,16 @@
-//! How a result becomes visible: objects, names, manifest, in that order, under the task's lock.
+//! How a result becomes visible: objects, record, names, manifest, in that order, under the task's lock.
 //!
 //! The manifest is the truth and comes last, by rename. A commit that was cut off leaves names that the
-//! old manifest does not know, so the next run of the task notices and finishes it. Does not know
-//! whether a result is wanted; whoever holds the lock has decided.
+//! old manifest does not know, so the next run of the task notices and finishes it. All that takes room
+//! on the disk is done before the first name changes, and should a later step be refused, the names of
+//! the last result are put back. Does not know whether a result is wanted; whoever holds the lock has decided.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::Store;
-use super::atomic;
+use super::atomic::{self, Written};
 use super::digest::Digest;
 use super::error::StoreError;
 use super::layout::{Place, task_name};
@@ -18,8 +19,10 @@ use super::manifest::{
     Column, ErrorFact, Extra, Ingredients, MANIFEST_VERSION, Manifest, ManifestError, Output,
     RunFacts, Status,
 };
+use super::objects::Prepared;
 use super::parsed::list;
 use super::staged::StagedObject;
+use crate::fault;
 
 /// The content of an output: new, or an object of the store used again.
 #[derive(Debug)]
@@ -70,10 +73,14 @@ impl Store {
     pub fn fail(&self, lock: Lock, outcome: Outcome) -> Result<Manifest, StoreError> {
         self.failed_manifest(&outcome.stage, outcome.source.as_deref())?;
         let (manifest, remove) = self.bring_in(&lock, outcome, Status::Failed)?;
-        self.show(&lock, &manifest, &remove)?;
+        let names = self.prepare_names(&lock, &manifest)?;
         let path = self.layout().failed_manifest(&manifest.stage, manifest.source.as_deref());
-        let json = manifest.to_json();
-        atomic::write(&path, json.as_bytes(), lock.owner(), atomic::parent(&path)?)?;
+        let (json, folder) = (manifest.to_json(), atomic::parent(&path)?);
+        let note = Written::new(&path, json.as_bytes(), lock.owner(), folder)?;
+        self.show(names, &manifest, &remove)?;
+        fault::point("fail.note")?;
+        note.appear()?;
+        atomic::sync_dir(folder)?;
         Ok(manifest)
     }
 
@@ -141,6 +148,7 @@ impl Store {
 
     /// Makes a kept result the truth again.
     pub fn restore(&self, lock: Lock, manifest: &Manifest) -> Result<(), StoreError> {
+        fault::point("restore")?;
         self.seal(lock, manifest, &[])
     }
 
@@ -221,11 +229,25 @@ impl Store {
         Ok(Output { place, published, sha256, bytes, rows, schema, mode })
     }
 
-    /// Publishes the names of a result and takes names away.
-    fn show(&self, lock: &Lock, manifest: &Manifest, remove: &[Place]) -> Result<(), StoreError> {
-        for output in manifest.outputs.iter().filter(|output| output.published) {
+    /// The outputs that are to be visible, each beside its name.
+    fn prepare_names(&self, lock: &Lock, manifest: &Manifest) -> Result<Vec<Prepared>, StoreError> {
+        let published = manifest.outputs.iter().filter(|output| output.published);
+        let prepare = |output: &Output| {
             let target = self.layout().path(&output.place);
-            self.publish(output.sha256, &target, output.mode, lock.owner())?;
+            self.prepare(output.sha256, target, output.mode, lock.owner())
+        };
+        published.map(prepare).collect()
+    }
+
+    /// Gives the outputs of a result their names and takes names away.
+    fn show(
+        &self,
+        names: Vec<Prepared>,
+        manifest: &Manifest,
+        remove: &[Place],
+    ) -> Result<(), StoreError> {
+        for name in names {
+            self.appear(name)?;
         }
         for place in remove.iter().filter(|place| manifest.published(place).is_none()) {
             atomic::remove_if_there(&self.layout().path(place))?;
@@ -233,8 +255,8 @@ impl Store {
         Ok(())
     }
 
-    /// Names, then the end of the failed attempt, then the record that keeps the objects, then the
-    /// manifest.
+    /// The record that keeps the objects, then all that takes room, then the names, the end of the
+    /// failed attempt and the manifest.
     fn seal(&self, lock: Lock, manifest: &Manifest, remove: &[Place]) -> Result<(), StoreError> {
         let (stage, source) = (manifest.stage.as_str(), manifest.source.as_deref());
         let previous = self.manifest(stage, source)?.good();
@@ -242,17 +264,44 @@ impl Store {
         let gone = previous.iter().flat_map(|previous| &previous.outputs);
         let gone = gone.filter(|output| output.published).map(|output| output.place.clone());
         let remove: Vec<Place> = remove.iter().cloned().chain(gone).collect();
-        self.show(&lock, manifest, &remove)?;
-        self.forget_failure(&lock, stage, source)?;
         let json = manifest.to_json();
         let record = self.result_path(&manifest.task(), &manifest.fingerprint);
         // A newer mp has kept its own result of the same ingredients; the manifest keeps this one.
         if !is_newer(&record)? {
             atomic::write(&record, json.as_bytes(), lock.owner(), &self.layout().tmp_dir())?;
         }
+        let names = self.prepare_names(&lock, manifest)?;
         let path = self.layout().manifest(stage, source);
-        atomic::write(&path, json.as_bytes(), lock.owner(), atomic::parent(&path)?)?;
-        Ok(())
+        let folder = atomic::parent(&path)?;
+        let truth = Written::new(&path, json.as_bytes(), lock.owner(), folder)?;
+        fault::point("commit.prepared")?;
+        let shown = self.show(names, manifest, &remove).and_then(|()| {
+            self.forget_failure(&lock, stage, source)?;
+            fault::point("commit.manifest")?;
+            Ok(truth.appear()?)
+        });
+        if let Err(error) = shown {
+            self.put_back(&lock, manifest, previous.as_deref());
+            return Err(error);
+        }
+        Ok(atomic::sync_dir(folder)?)
+    }
+
+    /// A commit was refused in its middle: its names become again those of the last result, as far as
+    /// that can be had.
+    fn put_back(&self, lock: &Lock, refused: &Manifest, previous: Option<&Manifest>) {
+        for output in refused.outputs.iter().filter(|output| output.published) {
+            if previous.is_none_or(|previous| previous.published(&output.place).is_none()) {
+                // What stays is replaced by the next run of the task.
+                let _ = atomic::remove_if_there(&self.layout().path(&output.place));
+            }
+        }
+        let published = previous.iter().flat_map(|previous| &previous.outputs);
+        for output in published.filter(|output| output.published) {
+            let target = self.layout().path(&output.place);
+            // What keeps it from being put back makes the next run do the task again.
+            let _ = self.publish(output.sha256, &target, output.mode, lock.owner());
+        }
     }
 
     fn result_path(&self, task: &str, fingerprint: &Digest) -> std::path::PathBuf {

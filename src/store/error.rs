@@ -67,6 +67,9 @@ impl StoreError {
                     .to_owned(),
             ),
             StoreError::Object { .. } => Some("run again with `--force`".to_owned()),
+            StoreError::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Some("allow larger files (`ulimit -f unlimited`) and run again".to_owned())
+            }
             StoreError::Io(error) if is_refused(error) => {
                 let hint = "let the user of this process write there: `mp doctor` says what is in its \
                             way, and what to do";

@@ -18,6 +18,7 @@ use super::keep::list_temporary;
 use super::manifest::{InputFact, ManifestError};
 use super::parsed::list;
 use super::run_record::{RunRecord, RunStatus, TaskRecord};
+use crate::fault;
 
 /// So many records are kept if nobody says otherwise.
 pub const KEEP_RUNS: usize = 200;
@@ -127,6 +128,7 @@ impl<'a> History<'a> {
         let _in_use = self.store.in_use()?;
         let (path, folder) = (self.path(&record.run), self.folder());
         let json = serde_json::to_vec(record).map_err(io::Error::from)?;
+        fault::point("history.begin")?;
         let file = atomic::write_held(&path, &json, &owner(), &folder)?;
         Ok(Running { _file: file })
     }
@@ -139,6 +141,7 @@ impl<'a> History<'a> {
             self.put_inputs_apart(task)?;
         }
         let json = serde_json::to_vec(&record).map_err(io::Error::from)?;
+        fault::point("history.end")?;
         atomic::write(&self.path(&record.run), &json, &owner(), &folder)?;
         drop(in_use);
         let left = Owner::any_left(&folder)?;

@@ -24,6 +24,7 @@ use super::error::StoreError;
 use super::lock::granted;
 use super::manifest::{Manifest, ManifestError};
 use super::parsed::{Record as ParsedRecord, list};
+use crate::fault;
 
 /// Objects and temporary files that nobody names; where locks do not reach (some network file
 /// systems) another process may be about to commit them.
@@ -105,6 +106,7 @@ impl Store {
                     roots.live.extend(digests);
                 } else {
                     roots.released.extend(digests);
+                    fault::point("prune.result")?;
                     pruned.results += usize::from(remove_if_there(&path)?);
                 }
             }
@@ -121,6 +123,7 @@ impl Store {
                 let Ok(digest) = name.parse::<Digest>() else { continue };
                 let goes = roots.released.contains(&digest) || is_old(&path, now, ORPHAN_GRACE);
                 if goes && !roots.live.contains(&digest) {
+                    fault::point("prune.object")?;
                     pruned.objects += usize::from(remove_if_there(&path)?);
                 }
             }
@@ -160,6 +163,7 @@ impl Store {
                     kept_objects.extend(objects);
                 } else {
                     roots.released.extend(objects);
+                    fault::point("prune.parsed")?;
                     removed += usize::from(remove_if_there(&path)?);
                 }
             }

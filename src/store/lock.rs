@@ -16,6 +16,7 @@ use super::clock::{self, Moment};
 use super::error::StoreError;
 use super::holder::{BEAT, Heart, Holder, Life, Watch};
 use crate::exit_code::ExitCode;
+use crate::fault;
 
 const POLL: Duration = Duration::from_millis(50);
 /// A holder has signed by then, or never will.
@@ -126,6 +127,7 @@ impl Lock {
     ) -> Result<Lock, LockError> {
         fs_err::create_dir_all(atomic::parent(path)?)?;
         let mut options = fs_err::OpenOptions::new();
+        fault::point("lock.open")?;
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         let began = Instant::now();
         let mut watch = Watch::of(path);
@@ -149,9 +151,11 @@ impl Lock {
             }
             thread::sleep(left.min(POLL));
         }
+        fault::point("lock.sign")?;
         sign(&mut file, beat)?;
         // Without it others only know less.
         let heart = Heart::start(&file, beat).ok();
+        fault::point("lock.taken")?;
         let owner = Owner::of(fs_err::canonicalize(path)?.as_os_str().as_encoded_bytes());
         Ok(Lock { file, heart, path: path.to_owned(), owner })
     }

@@ -22,6 +22,7 @@ use super::atomic::{self, Owner};
 use super::clock::{self, Moment};
 use super::digest::Digest;
 use super::error::StoreError;
+use crate::fault;
 
 /// The version written, and the newest that can be read.
 pub(super) const MEMO_VERSION: u32 = 1;
@@ -223,6 +224,7 @@ impl Memo {
         }
         let folder = atomic::parent(&self.file)?;
         fs_err::create_dir_all(folder)?;
+        fault::point("memo.lock")?;
         let lock_path = self.file.with_extension("lock");
         let lock =
             fs_err::OpenOptions::new().create(true).truncate(true).write(true).open(&lock_path)?;
@@ -259,6 +261,7 @@ impl Memo {
         let json = serde_json::to_vec(&memo).map_err(io::Error::from)?;
         let owner = Owner::of(self.file.as_os_str().as_encoded_bytes());
         owner.sweep(folder)?;
+        fault::point("memo.save")?;
         atomic::write(&self.file, &json, &owner, folder)?;
         (state.fresh_bytes, state.fresh_files) = (0, 0);
         Ok(())

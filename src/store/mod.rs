@@ -220,7 +220,7 @@ impl Store {
     }
 
     /// A new scratch file, gone on drop.
-    pub fn scratch(&self, owner: &Owner) -> Result<Scratch, StoreError> {
+    pub fn scratch(&self, owner: &Owner) -> std::io::Result<Scratch> {
         Scratch::create(&self.layout.tmp_dir(), owner)
     }
 }

@@ -5,14 +5,23 @@
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Store;
-use super::atomic::{self, Owner};
+use super::atomic::{self, Owner, TemporaryPath};
 use super::digest::Digest;
 use super::error::StoreError;
 use super::memo::FileStamp;
 use super::staged::StagedObject;
+use crate::fault;
+
+/// An object under a temporary name beside the one it is to have; removed on drop.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    temporary: TemporaryPath,
+    target: PathBuf,
+    digest: Digest,
+}
 
 impl Store {
     /// Moves a staged object into the store. What is there under its name is replaced: it should be
@@ -22,14 +31,52 @@ impl Store {
         let target = self.layout().object(&digest);
         let folder = atomic::parent(&target)?;
         fs_err::create_dir_all(folder)?;
+        fault::point("object.rename")?;
         fs_err::rename(object.path(), &target)?;
         atomic::sync_dir(folder)?;
         self.remember(&target, digest)?;
         Ok(digest)
     }
 
-    /// Makes an object visible under a name, whole or not at all: a hard link where the modes agree
-    /// and the file system allows it, else a copy.
+    /// Puts an object beside a name, where only a rename is left to be done: a hard link where the modes
+    /// agree and the file system allows it, else a copy. All that takes room happens here.
+    pub(super) fn prepare(
+        &self,
+        digest: Digest,
+        target: PathBuf,
+        mode: u32,
+        owner: &Owner,
+    ) -> Result<Prepared, StoreError> {
+        let object = self.layout().object(&digest);
+        if target.is_dir() {
+            return Err(StoreError::InTheWay { path: target });
+        }
+        let folder = atomic::parent(&target)?;
+        fs_err::create_dir_all(folder)?;
+        let temporary = TemporaryPath::new(owner.path(folder));
+        let there = fs_err::metadata(&object)?.permissions().mode() & 0o777;
+        fault::point("publish.link")?;
+        let linked = there == mode && fs_err::hard_link(&object, temporary.path()).is_ok();
+        if !linked {
+            copy(&object, temporary.path(), mode)?;
+        }
+        Ok(Prepared { temporary, target, digest })
+    }
+
+    /// Makes a prepared object visible, whole or not at all.
+    pub(super) fn appear(&self, prepared: Prepared) -> Result<(), StoreError> {
+        let Prepared { temporary, target, digest } = prepared;
+        fault::point("publish.rename")?;
+        fs_err::rename(temporary.path(), &target)?;
+        // Renaming one link of a file onto another does nothing and leaves both names.
+        drop(temporary);
+        fault::point("publish.renamed")?;
+        atomic::sync_dir(atomic::parent(&target)?)?;
+        self.remember(&target, digest)?;
+        Ok(())
+    }
+
+    /// Both at once.
     pub fn publish(
         &self,
         digest: Digest,
@@ -37,31 +84,7 @@ impl Store {
         mode: u32,
         owner: &Owner,
     ) -> Result<(), StoreError> {
-        let object = self.layout().object(&digest);
-        if target.is_dir() {
-            return Err(StoreError::InTheWay { path: target.to_owned() });
-        }
-        let folder = atomic::parent(target)?;
-        fs_err::create_dir_all(folder)?;
-        let temporary = owner.path(folder);
-        let published = (|| {
-            let there = fs_err::metadata(&object)?.permissions().mode() & 0o777;
-            let linked = there == mode && fs_err::hard_link(&object, &temporary).is_ok();
-            if !linked {
-                copy(&object, &temporary, mode)?;
-            }
-            // Renaming one link of a file onto another does nothing and leaves both names.
-            fs_err::rename(&temporary, target)?;
-            atomic::remove_if_there(&temporary)
-        })();
-        if published.is_err() {
-            // The error itself says more than that of the clean-up.
-            let _ = atomic::remove_if_there(&temporary);
-        }
-        published?;
-        atomic::sync_dir(folder)?;
-        self.remember(target, digest)?;
-        Ok(())
+        self.appear(self.prepare(digest, target.to_owned(), mode, owner)?)
     }
 
     /// Is there an object of that name? Says nothing about what is in it.
@@ -99,6 +122,7 @@ fn is_absent(error: &io::Error) -> bool {
 
 fn copy(object: &Path, target: &Path, mode: u32) -> io::Result<()> {
     let modified = fs_err::metadata(object)?.modified()?;
+    fault::point("publish.copy")?;
     fs_err::copy(object, target)?;
     // `copy` takes the object's mode along, which may forbid writing: widened only now.
     fs_err::set_permissions(target, Permissions::from_mode(0o600))?;

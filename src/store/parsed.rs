@@ -17,6 +17,7 @@ use super::atomic::{self, Owner};
 use super::digest::Digest;
 use super::error::StoreError;
 use super::staged::StagedObject;
+use crate::fault;
 
 /// The version written, and the newest that can be read.
 pub(super) const PARSED_VERSION: u32 = 1;
@@ -146,6 +147,7 @@ impl Store {
         let name = format!("{}.json", Digest::of_bytes(&json).short());
         let path = self.layout().parsed_dir().join(source).join(name);
         if !Record::is_newer(&path)? {
+            fault::point("parsed.record")?;
             atomic::write(&path, &json, owner, &self.layout().tmp_dir())?;
         }
         Ok(())

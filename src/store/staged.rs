@@ -6,12 +6,13 @@
 use std::fs::{FileTimes, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::atomic::{Owner, remove_if_there};
+use super::atomic::{Owner, TemporaryPath};
 use super::digest::{Digest, Hashing};
 use super::error::StoreError;
+use crate::fault;
 
 /// The mode of nearly every object: nobody writes into it again.
 pub const MODE_READ_ONLY: u32 = 0o444;
@@ -21,24 +22,6 @@ pub const MODE_PRIVATE: u32 = 0o640;
 const BUFFER_BYTES: usize = 256 * 1024;
 /// More than the 2 s that the memo wants between a file's mtime and its hashing.
 const BACKDATED: Duration = Duration::from_secs(3);
-
-/// A temporary path that is removed on drop.
-#[derive(Debug)]
-pub(super) struct TemporaryPath(PathBuf);
-
-impl TemporaryPath {
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TemporaryPath {
-    fn drop(&mut self) {
-        // Nothing to tell it to; if it stays, the next taker of the lock removes it. Once it was
-        // renamed there is nothing under this name.
-        let _ = remove_if_there(&self.0);
-    }
-}
 
 /// A result being written: buffered, hashed and counted on the way.
 #[derive(Debug)]
@@ -56,6 +39,7 @@ struct HashedFile {
 
 impl Write for HashedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        fault::point("stage.bytes")?;
         let written = self.file.write(bytes)?;
         self.hashing.update(&bytes[..written]);
         Ok(written)
@@ -81,7 +65,7 @@ impl Staged {
         let (file, path) = owner.create(tmp)?;
         let sink = HashedFile { file, hashing: Hashing::default() };
         let sink = BufWriter::with_capacity(BUFFER_BYTES, sink);
-        Ok(Staged { sink, path: TemporaryPath(path), mode })
+        Ok(Staged { sink, path: TemporaryPath::new(path), mode })
     }
 
     /// Everything is written: makes it durable and says what it is.
@@ -96,6 +80,7 @@ impl Staged {
         if let Some(earlier) = written.checked_sub(BACKDATED) {
             file.file().set_times(FileTimes::new().set_modified(earlier))?;
         }
+        fault::point("stage.sync")?;
         file.sync_all()?;
         Ok(StagedObject {
             digest: hashing.finish(),
@@ -145,9 +130,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn create(tmp: &Path, owner: &Owner) -> Result<Scratch, StoreError> {
+    pub(super) fn create(tmp: &Path, owner: &Owner) -> io::Result<Scratch> {
         let (file, path) = owner.create(tmp)?;
-        Ok(Scratch { file, path: TemporaryPath(path) })
+        Ok(Scratch { file, path: TemporaryPath::new(path) })
     }
 
     /// Open for reading and writing.

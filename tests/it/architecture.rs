@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Who may use whom. A module not named here may use nothing of ours; `exit_code` and `as_of` are
+/// Who may use whom. A module not named here may use nothing of ours; `exit_code`, `as_of` and `fault` are
 /// for everyone.
 const MAY_USE: [(&str, &[&str]); 23] = [
     ("main", &["cli", "error", "observe"]),
@@ -65,9 +65,10 @@ const MAY_USE: [(&str, &[&str]); 23] = [
 ];
 
 /// These stand at the bottom: nothing of ours, not even through the table above.
-const BOTTOM: [&str; 7] = ["exit_code", "as_of", "record", "contract", "settings", "dag", "store"];
+const BOTTOM: [&str; 8] =
+    ["exit_code", "as_of", "fault", "record", "contract", "settings", "dag", "store"];
 
-const FOR_EVERYONE: [&str; 2] = ["exit_code", "as_of"];
+const FOR_EVERYONE: [&str; 3] = ["exit_code", "as_of", "fault"];
 
 fn source_files() -> Vec<PathBuf> {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];

@@ -13,12 +13,16 @@
 //! - [`readers`]: Parquet and CSV files as rows of text that can be compared
 //! - [`snapshot`]: every file below a folder with its content, to see what a run touched
 //! - [`events`]: raw events as the tests write them, and a seeded month of them
+//! - [`crash`]: mp with fault points, and states to compare
+//! - [`crash_reader`]: a reader of another library that never stops reading
 //! - [`naive`]: Silver and Gold straight from the words of the specification, slow and obvious
 
 // The program may not touch files, clocks and variables just anywhere; a test of it must.
 #![expect(clippy::disallowed_methods, reason = "a test makes and damages what it likes")]
 #![expect(clippy::print_stdout, reason = "what a failed test has seen")]
 
+mod crash;
+mod crash_reader;
 mod events;
 mod naive;
 mod outcome;
@@ -44,6 +48,16 @@ mod rejects;
 mod row_rules;
 /// Files, globs, compression, line ends, links, headers.
 mod sources;
+
+// What cannot break it.
+/// Fifty runs at once.
+mod concurrency;
+/// Killed at random moments.
+mod crash_moments;
+/// Killed at each step of a commit.
+mod crash_points;
+/// Full disks, limits, folders that may not be written, files in the way, inputs that go or change.
+mod disk;
 
 // When it is computed.
 /// Many days side by side in `{as_of}` folders.

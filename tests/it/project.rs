@@ -134,7 +134,12 @@ impl Project {
 
     /// `mp` with these arguments, free of every `MP_*` variable but the project's own.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mp"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_mp")), args)
+    }
+
+    /// The same with another program in its place.
+    pub fn command_of(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(args).current_dir(self.root());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MP_") || name == "RUST_LOG" {
