@@ -97,7 +97,8 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory | PermissionDenied)
 }
 
-fn copy(object: &Path, target: &Path, mode: u32) -> io::Result<()> {
+/// Copies an object, its time with it: the name appears with the mode and durable.
+pub(super) fn copy(object: &Path, target: &Path, mode: u32) -> io::Result<()> {
     let modified = fs_err::metadata(object)?.modified()?;
     fs_err::copy(object, target)?;
     // `copy` takes the object's mode along, which may forbid writing: widened only now.
