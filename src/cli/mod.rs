@@ -9,15 +9,19 @@ mod airflow_mode;
 mod artifact;
 mod config_command;
 mod data_commands;
+mod days;
 mod diff_command;
+mod differences;
 mod doctor_checks;
 mod doctor_command;
 mod explain_command;
+mod gc_command;
 mod global;
 mod graph_command;
 mod output;
 mod plan_command;
 mod project;
+mod rebuild;
 mod recorder;
 mod resources;
 mod retry_command;
@@ -27,6 +31,7 @@ mod show_command;
 mod signals;
 mod status_command;
 mod synth_command;
+mod verify_command;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -147,6 +152,39 @@ How long a run took, where it ran, and what of it was found ready-made is no dif
 The selection and the as_of are those of that run, the settings are the present ones; where they
 differ it says so. What a later run of the same folders has mended is left alone.")]
     Retry(retry_command::RetryArgs),
+    /// Hash every artifact and object anew and compare it with its manifest
+    #[command(after_help = "Examples:
+  mp verify                              everything, of every day
+  mp verify features --as-of 2020-11-30  one task's files of one day
+  mp verify --repair                     make good what is damaged
+  mp verify --rebuild                    compute all of it again elsewhere, and compare the bytes
+
+`--repair` takes damaged files from another copy of their content: the object of an artifact, the
+artifact of an object. Where there is none, the task is set aside and `mp run --all` computes it; an
+object that nothing publishes is made again when it is needed. Damaged objects are removed, so that none
+is ever restored. Nothing else is touched, and nothing at all where a newer mp has written.
+
+`--rebuild` takes settings and as_of from the manifests and reads the raw files where they are.
+
+Exits with 0 if all is well or was mended, 1 if something is damaged or came out otherwise, 75 if
+another process is at work on what cannot be judged. With `--rebuild` 6 if raw files or mp itself
+have changed since the artifacts were made, 3 if a raw file is missing: then nothing is said about
+damage.")]
+    Verify(verify_command::VerifyArgs),
+    /// List what nobody needs any more, and delete it with --apply
+    #[command(after_help = "Examples:
+  mp gc                                  what would go, why, and how much room that gives
+  mp gc --apply                          delete it
+  mp gc --keep-runs 1 --apply            keep nothing to go back to but the last run
+
+Kept is what the manifests name, of every day that still has its folder; what another task has yet to
+read; and results to go back to. Of those each run keeps the newest store.keep of each task and removes
+older ones by itself, so without `--keep-runs` only leftovers are listed: of killed and failed runs, of
+days whose folders are gone. `--keep-runs N` keeps those of the last N runs in place of that, as far as
+they are still there, and the records of those runs in place of 200. Artifacts are never touched.
+
+Listing waits for nobody. Deleting waits up to `--lock-timeout` for whoever runs, then exits with 75.")]
+    Gc(gc_command::GcArgs),
     /// Draw the graph of tasks
     #[command(after_help = "Examples:
   mp graph
@@ -213,6 +251,8 @@ impl Command {
             Command::Show(_) => "show",
             Command::Diff(_) => "diff",
             Command::Retry(_) => "retry",
+            Command::Verify(_) => "verify",
+            Command::Gc(_) => "gc",
             Command::Graph(_) => "graph",
             Command::Config(args) => args.name(),
             Command::Airflow(_) => "airflow-dag",
@@ -332,6 +372,8 @@ fn execute(cli: Cli) -> Result<ExitCode, Error> {
         Command::Show(args) => show_command::show(&global, &args),
         Command::Diff(args) => diff_command::diff(&global, &args),
         Command::Retry(args) => retry_command::retry(&global, &args),
+        Command::Verify(args) => verify_command::verify(&global, &args),
+        Command::Gc(args) => gc_command::gc(&global, &args),
         Command::Graph(args) => graph_command::graph(&global, &args),
         Command::Config(args) => config_command::config(&global, &args),
         Command::Airflow(args) => airflow_command::airflow(&global, &args),

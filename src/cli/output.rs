@@ -23,6 +23,19 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Error> {
     }
 }
 
+/// An amount of bytes for people: `512 B`, `1.5 MiB`.
+pub(super) fn size(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    let mut unit = "B";
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if size < 1024.0 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, next);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{size:.1} {unit}") }
+}
+
 /// Prints a JSON document with its schema as first key: `mp/<command>/1`.
 pub(super) fn document(command: &str, value: Value) -> Result<(), Error> {
     let mut document = json!({ "schema": format!("mp/{command}/1") });

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::global::Global;
 use super::resources::Bounded;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, Paths};
 use crate::dag::{Graph, Spec};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -58,6 +58,15 @@ pub(super) fn environment() -> BTreeMap<String, String> {
 
 /// Loads the configuration that the flags and the environment name.
 pub(super) fn load_config(global: &Global) -> Result<(Loaded, BTreeMap<String, String>), Error> {
+    load_config_with(global, &[], None)
+}
+
+/// The same under other values of some keys, and for another as_of if one is given.
+pub(super) fn load_config_with(
+    global: &Global,
+    sets: &[String],
+    as_of: Option<&str>,
+) -> Result<(Loaded, BTreeMap<String, String>), Error> {
     let environment = environment();
     let project = global.project.clone();
     let named = environment.get("MP_PROJECT").filter(|name| !name.is_empty()).map(PathBuf::from);
@@ -68,8 +77,8 @@ pub(super) fn load_config(global: &Global) -> Result<(Loaded, BTreeMap<String, S
     let sources = config::Sources {
         project,
         files: global.config.clone(),
-        sets: global.set.clone(),
-        as_of: global.as_of.clone(),
+        sets: global.set.iter().chain(sets).cloned().collect(),
+        as_of: as_of.map(str::to_owned).or_else(|| global.as_of.clone()),
         jobs: global.jobs,
         env: environment.clone(),
     };
@@ -78,18 +87,22 @@ pub(super) fn load_config(global: &Global) -> Result<(Loaded, BTreeMap<String, S
     Ok((config::load(&sources, today)?, environment))
 }
 
+/// The folders of a configuration as the store wants them.
+pub(super) fn layout(paths: &Paths) -> Layout {
+    Layout {
+        raw: paths.raw.clone(),
+        processed: paths.processed.clone(),
+        output: paths.output.clone(),
+        reports: paths.reports.clone(),
+        store: paths.store.clone(),
+    }
+}
+
 impl Project {
     /// Loads the project that the flags and the environment name.
     pub fn load(global: &Global) -> Result<Project, Error> {
         let (loaded, environment) = load_config(global)?;
-        let paths = loaded.config.paths();
-        let layout = Layout {
-            raw: paths.raw.clone(),
-            processed: paths.processed.clone(),
-            output: paths.output.clone(),
-            reports: paths.reports.clone(),
-            store: paths.store.clone(),
-        };
+        let layout = layout(loaded.config.paths());
         let ids = global.mode.as_ref().map(|mode| mode.ids.clone()).unwrap_or_default();
         let store = Store::open(layout, loaded.config.store_keep()).for_airflow(ids);
         Ok(Project { loaded, store, environment })

@@ -35,8 +35,9 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 pub use error::{ConfigError, Problem};
-pub use model::Config;
+pub use model::{Config, Paths};
 pub use origin::Origin;
+pub use paths::AS_OF;
 pub use show::{show, show_json};
 
 use merge::{InForce, Merged};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::{ConfigError, Problem};
-use super::paths::resolve;
+use super::paths::{AS_OF, resolve};
 use crate::as_of::AsOf;
 use crate::settings::{
     Dedupe, ExtractSettings, FeaturesSettings, Level, LogFormat, LogSettings, PreprocessSettings,
@@ -58,15 +58,7 @@ impl Config {
             None => AsOf::end_of_day(today)
                 .ok_or_else(|| wrong(format!("the current date {today} has no next day")))?,
         };
-        let at = |text: &str| resolve(project, text, &as_of);
-        let paths = Paths {
-            raw: at(&values.data_paths.raw),
-            processed: at(&values.data_paths.processed),
-            output: at(&values.data_paths.output),
-            reports: at(&values.quality.quality_report_path),
-            store: at(&values.store.path),
-            logs: at(&values.logging.log_dir),
-        };
+        let paths = values.paths(project, &as_of);
         Ok(Config { project: project.to_owned(), as_of, paths, values })
     }
 
@@ -83,6 +75,19 @@ impl Config {
     /// The folders of the run.
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The folders of a run for another as_of.
+    pub fn paths_at(&self, as_of: &AsOf) -> Paths {
+        self.values.paths(&self.project, as_of)
+    }
+
+    /// The folders that each as_of has of its own, absolute, with `{as_of}` as it was written.
+    pub fn daily_folders(&self) -> Vec<PathBuf> {
+        let Values { data_paths, quality, .. } = &self.values;
+        let folders = [&data_paths.processed, &data_paths.output, &quality.quality_report_path];
+        let daily = folders.into_iter().filter(|text| text.contains(AS_OF));
+        daily.map(|text| self.project.join(text)).collect()
     }
 
     /// What `extract` of a source reads; `None` for an unknown source.
@@ -212,6 +217,20 @@ struct Values {
     sources: Sources,
     preprocess: Preprocess,
     store: Store,
+}
+
+impl Values {
+    fn paths(&self, project: &Path, as_of: &AsOf) -> Paths {
+        let at = |text: &str| resolve(project, text, as_of);
+        Paths {
+            raw: at(&self.data_paths.raw),
+            processed: at(&self.data_paths.processed),
+            output: at(&self.data_paths.output),
+            reports: at(&self.quality.quality_report_path),
+            store: at(&self.store.path),
+            logs: at(&self.logging.log_dir),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

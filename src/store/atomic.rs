@@ -30,6 +30,21 @@ impl Owner {
         format!(".{}-{}-{count}.tmp", self.0, process::id())
     }
 
+    /// Did this owner make a temporary file of that name?
+    pub(super) fn made(&self, name: &str) -> bool {
+        name.starts_with(&format!(".{}-", self.0)) && name.ends_with(".tmp")
+    }
+
+    /// The process that made a temporary file of that name, if the name is one of ours.
+    pub(super) fn pid_in(name: &str) -> Option<u32> {
+        let mut parts = name.strip_prefix('.')?.strip_suffix(".tmp")?.split('-');
+        let owner = parts.next()?;
+        let pid = parts.next()?.parse().ok()?;
+        let is_count = parts.next()?.parse::<u64>().is_ok() && parts.next().is_none();
+        let is_owner = owner.len() == 16 && owner.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_owner && is_count).then_some(pid)
+    }
+
     /// A new temporary file in a folder, which is made if need be; readable by its owner alone.
     pub(super) fn create(&self, folder: &Path) -> io::Result<(fs_err::File, PathBuf)> {
         fs_err::create_dir_all(folder)?;
@@ -61,13 +76,9 @@ impl Owner {
     /// Removes what this owner left in a folder; the caller holds its lock.
     pub(super) fn sweep(&self, folder: &Path) -> io::Result<()> {
         let Some(entries) = entries(folder)? else { return Ok(()) };
-        let (start, end) = (format!(".{}-", self.0), ".tmp");
         for entry in entries {
             let entry = entry?;
-            let name = entry.file_name();
-            let ours =
-                name.to_str().is_some_and(|name| name.starts_with(&start) && name.ends_with(end));
-            if ours {
+            if entry.file_name().to_str().is_some_and(|name| self.made(name)) {
                 remove_if_there(&entry.path())?;
             }
         }

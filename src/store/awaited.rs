@@ -26,7 +26,7 @@ use super::parsed::list;
 use crate::fault;
 
 /// The version written, and the newest that can be read.
-pub(super) const AWAITED_VERSION: u64 = 1;
+pub(super) const AWAITED_VERSION: u32 = 1;
 /// A note of that age need not be written again.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -56,7 +56,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (path, text) = (self.note(task, reader), fingerprint.to_string());
         // As long as a newer mp has a note here, nothing is removed from the store.
-        if is_newer(&path)? {
+        if newer_note(&path)?.is_some() {
             return Ok(());
         }
         fault::point("awaited.note")?;
@@ -95,7 +95,7 @@ pub(super) fn awaited(
 ) -> Result<Option<BTreeSet<Digest>>, StoreError> {
     let mut found = BTreeSet::new();
     for path in list(folder)? {
-        if is_newer(&path)? {
+        if newer_note(&path)?.is_some() {
             return Ok(None);
         }
         match fingerprint_in(&path)? {
@@ -110,19 +110,25 @@ pub(super) fn awaited(
     Ok(Some(found))
 }
 
-/// Has a newer mp written this note? It is not to be touched.
-fn is_newer(path: &Path) -> Result<bool, StoreError> {
+/// Why a note is not to be touched, if a newer mp has written it.
+pub(super) fn newer_note(path: &Path) -> Result<Option<StoreError>, StoreError> {
     #[derive(Deserialize)]
     struct Version {
         awaited_version: u64,
     }
     let bytes = atomic::read_if_there(path)?.unwrap_or_default();
     let version = serde_json::from_slice::<Version>(&bytes).ok();
-    Ok(version.is_some_and(|found| found.awaited_version > AWAITED_VERSION))
+    let newer = version.filter(|found| found.awaited_version > u64::from(AWAITED_VERSION));
+    Ok(newer.map(|found| StoreError::Newer {
+        path: path.to_owned(),
+        what: "note",
+        found: found.awaited_version,
+        known: AWAITED_VERSION,
+    }))
 }
 
 /// What a note says; a torn one says nothing.
-fn fingerprint_in(path: &Path) -> Result<Option<Digest>, StoreError> {
+pub(super) fn fingerprint_in(path: &Path) -> Result<Option<Digest>, StoreError> {
     let bytes = atomic::read_if_there(path)?.unwrap_or_default();
     Ok(std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()))
 }

@@ -17,7 +17,7 @@ use super::layout::{Place, task_name};
 use super::lock::Lock;
 use super::manifest::{
     Column, ErrorFact, Extra, Ingredients, MANIFEST_VERSION, Manifest, ManifestError, Output,
-    RunFacts, Status,
+    RunFacts, Status, set_aside_json,
 };
 use super::objects::Prepared;
 use super::parsed::list;
@@ -152,6 +152,21 @@ impl Store {
         self.seal(lock, manifest, &[])
     }
 
+    /// Puts words in place of a manifest, so that its task runs again and says why. What it published
+    /// stays until then.
+    pub(super) fn set_aside(
+        &self,
+        lock: &Lock,
+        stage: &str,
+        source: Option<&str>,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let path = self.layout().manifest(stage, source);
+        let json = set_aside_json(why);
+        atomic::write(&path, json.as_bytes(), lock.owner(), atomic::parent(&path)?)?;
+        Ok(())
+    }
+
     /// Is there anything left of a failed attempt?
     pub fn has_failure(&self, stage: &str, source: Option<&str>) -> bool {
         self.layout().failed_files(stage, source).iter().any(|path| path.symlink_metadata().is_ok())
@@ -264,6 +279,7 @@ impl Store {
         let gone = previous.iter().flat_map(|previous| &previous.outputs);
         let gone = gone.filter(|output| output.published).map(|output| output.place.clone());
         let remove: Vec<Place> = remove.iter().cloned().chain(gone).collect();
+        self.note_home(lock.owner())?;
         let json = manifest.to_json();
         let record = self.result_path(&manifest.task(), &manifest.fingerprint);
         // A newer mp has kept its own result of the same ingredients; the manifest keeps this one.

@@ -30,13 +30,13 @@ use crate::fault;
 /// systems) another process may be about to commit them.
 const ORPHAN_GRACE: Duration = Duration::from_secs(10 * 60);
 /// Per-file results that no result names: an extract that failed on its limit will want them again.
-const PARSED_GRACE: Duration = Duration::from_secs(60 * 60);
+pub(super) const PARSED_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Results that nobody came to read. Longer than a backfill waits for its turn or a failed day for repair.
-const AWAITED_GRACE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(super) const AWAITED_GRACE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 const POLL: Duration = Duration::from_millis(10);
 
-/// As long as this is held, nothing is removed from the store.
+/// As long as this is held, nothing is removed from the store by others.
 #[derive(Debug)]
 pub struct InUse {
     /// Closing it gives the lock back.
@@ -72,21 +72,38 @@ impl Store {
         Ok(InUse { _file: file })
     }
 
+    /// The same where there is a store; none is made, and one that cannot be written is not held.
+    pub(super) fn in_use_if_there(&self) -> Result<Option<InUse>, StoreError> {
+        let path = self.layout().keep_lock();
+        let Ok(file) = fs_err::File::open(&path) else { return Ok(None) };
+        while !granted(&path, file.file().try_lock_shared())? {
+            thread::sleep(POLL);
+        }
+        Ok(Some(InUse { _file: file }))
+    }
+
+    /// Does anybody run tasks or look at everything now? Waits for nobody.
+    pub(super) fn is_in_use(&self) -> bool {
+        let path = self.layout().keep_lock();
+        let file = fs_err::File::open(&path);
+        file.is_ok_and(|file| granted(&path, file.file().try_lock()).is_ok_and(|granted| !granted))
+    }
+
+    /// The store for this process alone, as nobody uses it now; `None` if somebody does.
+    pub(super) fn alone(&self) -> Result<Option<InUse>, StoreError> {
+        let file = self.keep_lock()?;
+        match granted(&self.layout().keep_lock(), file.file().try_lock())? {
+            true => Ok(Some(InUse { _file: file })),
+            false => Ok(None),
+        }
+    }
+
     /// Removes what is no longer kept; nothing while anybody uses the store. After commits only: it
     /// looks at everything.
     pub fn prune(&self) -> Result<Pruned, StoreError> {
         match self.alone()? {
             Some(_alone) => self.prune_at(Moment::now().system_time()),
             None => Ok(Pruned::default()),
-        }
-    }
-
-    /// As long as it is held, nobody else uses the store; `None` while somebody does.
-    pub(super) fn alone(&self) -> Result<Option<InUse>, StoreError> {
-        let file = self.keep_lock()?;
-        match granted(&self.layout().keep_lock(), file.file().try_lock())? {
-            true => Ok(Some(InUse { _file: file })),
-            false => Ok(None),
         }
     }
 

@@ -243,6 +243,33 @@ impl Layout {
         self.runs_dir().join("inputs")
     }
 
+    /// Whose results the store holds.
+    pub fn homes_dir(&self) -> PathBuf {
+        self.store.join("homes")
+    }
+
+    /// Where results are computed again to be compared.
+    pub fn rebuild_dir(&self) -> PathBuf {
+        self.store.join("rebuild")
+    }
+
+    /// Folders of its own for results that are computed again, in a scratch folder; raw files are read
+    /// where they are.
+    pub fn scratch(&self, scratch: &Path) -> Layout {
+        Layout {
+            raw: self.raw.clone(),
+            processed: scratch.join("processed"),
+            output: scratch.join("output"),
+            reports: scratch.join("reports"),
+            store: scratch.join("store"),
+        }
+    }
+
+    /// Held as long as a scratch folder is in use.
+    pub fn scratch_lock(scratch: &Path) -> PathBuf {
+        scratch.join("in-use.lock")
+    }
+
     /// File facts that spare hashing.
     pub fn memo_file(&self) -> PathBuf {
         self.store.join("memo.json")

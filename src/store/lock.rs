@@ -160,6 +160,38 @@ impl Lock {
         Ok(Lock { file, heart, path: path.to_owned(), owner })
     }
 
+    /// Keeps others from taking a lock that exists, without writing anything; for who only looks.
+    pub(super) fn keep_others_out(
+        path: &Path,
+        timeout: Duration,
+        cancel: &AtomicBool,
+        on_wait: &mut dyn FnMut(&str),
+    ) -> Result<KeptOut, LockError> {
+        let file = fs_err::File::open(path)?;
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            match file.file().try_lock_shared() {
+                Ok(()) => return Ok(KeptOut { _file: file }),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+            if cancel.load(Ordering::Relaxed) {
+                return Err(LockError::Cancelled { path: path.to_owned() });
+            }
+            if let Some(held) = Lock::held(path) {
+                if began.elapsed() >= timeout {
+                    return Err(held);
+                }
+                if let (LockError::Held { holder: Some(holder), .. }, false) = (&held, told) {
+                    on_wait(&holder.to_string());
+                    told = true;
+                }
+            }
+            thread::sleep(POLL);
+        }
+    }
+
     /// Who holds a lock just now, in the words of whoever would not wait for it. Waits for nobody and
     /// keeps others out for no more than a moment.
     pub fn held(path: &Path) -> Option<LockError> {
@@ -184,6 +216,13 @@ impl Lock {
     pub const fn owner(&self) -> &Owner {
         &self.owner
     }
+}
+
+/// As long as this is held, nobody takes the lock.
+#[derive(Debug)]
+pub(super) struct KeptOut {
+    /// Closing it lets others in.
+    _file: fs_err::File,
 }
 
 fn read_holder(file: &mut fs_err::File) -> Option<Holder> {

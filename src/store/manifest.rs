@@ -331,6 +331,24 @@ pub enum ManifestError {
     Newer(StoreError),
 }
 
+/// What stands in place of a manifest that was set aside, so that its task runs again.
+#[derive(Serialize, Deserialize)]
+struct SetAside {
+    manifest_version: u32,
+    set_aside: String,
+}
+
+/// The document that sets a manifest aside, and says why.
+pub(super) fn set_aside_json(why: &str) -> String {
+    let aside = SetAside { manifest_version: MANIFEST_VERSION, set_aside: why.to_owned() };
+    serde_json::to_string_pretty(&aside).unwrap_or_default() + "\n"
+}
+
+/// Why there is no manifest, if it was set aside.
+pub(super) fn set_aside_because(bytes: &[u8]) -> Option<String> {
+    serde_json::from_slice::<SetAside>(bytes).ok().map(|aside| aside.set_aside)
+}
+
 impl Manifest {
     /// `extract.prints`, `features`.
     pub fn task(&self) -> String {
@@ -359,14 +377,16 @@ impl Manifest {
         #[derive(Deserialize)]
         struct Version {
             manifest_version: u64,
+            /// In place of everything else.
+            set_aside: Option<String>,
         }
         let read = serde_json::from_slice::<Manifest>(bytes);
         // A newer one may look like one of today, or like none.
-        let version = match &read {
-            Ok(manifest) => u64::from(manifest.manifest_version),
+        let (version, set_aside) = match &read {
+            Ok(manifest) => (u64::from(manifest.manifest_version), None),
             Err(_) => {
                 let version = serde_json::from_slice::<Version>(bytes);
-                version.map_or(0, |version| version.manifest_version)
+                version.map_or((0, None), |version| (version.manifest_version, version.set_aside))
             }
         };
         if version > u64::from(MANIFEST_VERSION) {
@@ -377,7 +397,12 @@ impl Manifest {
                 known: MANIFEST_VERSION,
             }));
         }
-        let manifest = read.map_err(|error| ManifestError::Unreadable(error.to_string()))?;
+        let manifest = read.map_err(|error| match set_aside {
+            Some(why) => {
+                ManifestError::Unreadable(format!("set aside by `mp verify --repair`: {why}"))
+            }
+            None => ManifestError::Unreadable(error.to_string()),
+        })?;
         let due = manifest.ingredients.fingerprint(&manifest.stage, manifest.source.as_deref());
         if manifest.fingerprint != due {
             let text = "its fingerprint is not that of its ingredients".to_owned();
@@ -452,6 +477,15 @@ mod tests {
         let text = r#"{"manifest_version": 2, "all": "is different"}"#;
         let Err(ManifestError::Newer(error)) = read(text) else { panic!("taken for damage") };
         assert!(error.to_string().contains("`m.json` has manifest version 2"), "{error}");
+    }
+
+    #[test]
+    fn what_was_set_aside_says_why() {
+        let Err(ManifestError::Unreadable(why)) = read(&set_aside_json("gold is damaged")) else {
+            panic!("taken for a manifest")
+        };
+        assert_eq!(why, "set aside by `mp verify --repair`: gold is damaged");
+        assert_eq!(set_aside_because(VERSION_1.as_bytes()), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! behind it. That moment is by the file system's clock: taken by ours, and moved by the difference
 //! that the memo's own file shows when it is saved. The memo may be lost or deleted at any time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -120,6 +120,8 @@ struct State {
     /// Of those that are not saved yet.
     fresh_bytes: u64,
     fresh_files: usize,
+    /// What was known and turned out not to be so.
+    wrong: BTreeSet<String>,
     /// Folders without links: there may be thousands of files in one.
     folders: HashMap<PathBuf, PathBuf>,
 }
@@ -216,10 +218,22 @@ impl Memo {
         }
     }
 
+    /// What is known of a file is not so: somebody changed it and nothing that `stat` shows.
+    pub fn forget(&self, path: &Path) {
+        let mut state = self.state();
+        let Some(key) = state.key(path) else { return };
+        let is_known = state.known.remove(&key).is_some() | state.fresh.remove(&key).is_some();
+        if is_known {
+            state.wrong.insert(key);
+        }
+    }
+
     /// Writes down what was learnt, merged with what other processes wrote, if it is worth it.
     pub fn save(&self) -> Result<(), StoreError> {
         let mut state = self.state();
-        if state.fresh_bytes < WORTH_SAVING_BYTES && state.fresh_files < WORTH_SAVING_FILES {
+        let is_little =
+            state.fresh_bytes < WORTH_SAVING_BYTES && state.fresh_files < WORTH_SAVING_FILES;
+        if is_little && state.wrong.is_empty() {
             return Ok(());
         }
         let folder = atomic::parent(&self.file)?;
@@ -250,6 +264,7 @@ impl Memo {
         }
         let mut memo = MemoFile::read(&self.file);
         memo.memo_version = MEMO_VERSION;
+        memo.files.retain(|path, _| !state.wrong.contains(path));
         for (path, entry) in &state.fresh {
             let hashed_at_ns = entry.hashed_at_ns.saturating_add(skew_ns);
             memo.files.insert(path.clone(), Entry { hashed_at_ns, ..*entry });
@@ -264,6 +279,7 @@ impl Memo {
         fault::point("memo.save")?;
         atomic::write(&self.file, &json, &owner, folder)?;
         (state.fresh_bytes, state.fresh_files) = (0, 0);
+        state.wrong.clear();
         Ok(())
     }
 }

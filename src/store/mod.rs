@@ -2,30 +2,42 @@
 //!
 //! Below `store.path` (`data/.mp`): `objects/ab/<sha256>` results by content, `results/<task>/` copies of
 //! the newest manifests, `awaited/<task>/` notes of results still to be read, `parsed/<source>/` results of
-//! single input files, `runs/<run>.json` records of runs, `memo.json` file facts that spare hashing, `tmp/` what nobody may see yet. Beside the outputs: `_manifests/<task>.json`,
+//! single input files, `runs/<run>.json` records of runs, `homes/` notes of the folders that it serves,
+//! `memo.json` file facts that spare hashing, `tmp/` what nobody may see yet, `rebuild/` results computed
+//! again to be compared. Beside the outputs: `_manifests/<task>.json`,
 //! `.failed.json`, `.lock`. Knows files, digests and manifests; not what is in them.
 
 mod atomic;
 mod awaited;
+mod census;
 mod clock;
 mod commit;
 mod digest;
 mod error;
+mod finding;
+mod garbage;
 mod history;
 #[cfg(test)]
 mod history_tests;
 mod holder;
+mod homes;
 mod keep;
 mod layout;
 mod lock;
 mod manifest;
 mod memo;
+mod mend;
 mod objects;
 mod parsed;
+mod rehash;
 mod run_record;
+mod runs;
+mod scratch_folder;
+mod sight;
 mod staged;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -38,6 +50,8 @@ pub use clock::{Stopwatch, new_run_id};
 pub use commit::{Content, NewOutput, Outcome};
 pub use digest::Digest;
 pub use error::StoreError;
+pub use finding::{Finding, FindingKind, Trouble, as_shown};
+pub use garbage::{Collection, Garbage, GcError, Keeping};
 pub use history::{History, Running, Skipped};
 pub use keep::InUse;
 #[cfg(test)]
@@ -50,7 +64,9 @@ pub use parsed::{ParsedFile, ParsedIndex, ParsedKey};
 pub use run_record::{
     Asked, RECORD_VERSION, RunRecord, RunStatus, SettingFact, TaskEnd, TaskRecord,
 };
+pub use scratch_folder::ScratchFolder;
 pub use staged::{MODE_PRIVATE, MODE_READ_ONLY, Scratch, Staged, StagedObject};
+pub use verify::{Scope, ToRun, Verification, VerifyError};
 
 use layout::task_name;
 use manifest::{ManifestError, Status};

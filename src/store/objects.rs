@@ -120,7 +120,8 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory | PermissionDenied)
 }
 
-fn copy(object: &Path, target: &Path, mode: u32) -> io::Result<()> {
+/// Copies an object, its time with it: the name appears with the mode and durable.
+pub(super) fn copy(object: &Path, target: &Path, mode: u32) -> io::Result<()> {
     let modified = fs_err::metadata(object)?.modified()?;
     fault::point("publish.copy")?;
     fs_err::copy(object, target)?;

@@ -239,6 +239,8 @@ fn every_command_has_help_with_an_example() {
         "synth",
         "head",
         "export",
+        "verify",
+        "gc",
     ] {
         let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = project.mp(&args).success();

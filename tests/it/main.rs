@@ -68,6 +68,8 @@ mod explain;
 mod freshness;
 /// The same as a table: one row for each thing that can change.
 mod freshness_table;
+/// What nobody needs any more.
+mod gc;
 /// The bytes of today, so that no change of them goes unnoticed.
 mod golden;
 /// What is recorded of a run, and `runs`, `show`, `diff`, `retry`.
@@ -80,6 +82,8 @@ mod manifests;
 mod many_files;
 /// An older mp in the folders of a newer one.
 mod newer;
+/// Everything computed again elsewhere, and compared.
+mod rebuild;
 /// Single stages that are refused, failures that leave the rest alone.
 mod refusals;
 /// Published files that were edited, truncated or deleted.
@@ -90,6 +94,8 @@ mod retries;
 mod run_cache;
 /// SIGINT and SIGTERM.
 mod signals;
+/// Damage of every kind, named and mended.
+mod verify;
 
 // How it speaks.
 /// The DAG files for Airflow.

@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use crate::project::Project;
 
 /// Every command of `mp --help`, in a form that answers.
-const COMMANDS: [(&str, &[&str]); 22] = [
+const COMMANDS: [(&str, &[&str]); 25] = [
     ("extract", &["extract"]),
     ("preprocess", &["preprocess"]),
     ("features", &["features"]),
@@ -19,6 +19,9 @@ const COMMANDS: [(&str, &[&str]); 22] = [
     ("show", &["show"]),
     ("diff", &["diff"]),
     ("retry", &["retry"]),
+    ("verify", &["verify"]),
+    ("verify", &["verify", "--rebuild"]),
+    ("gc", &["gc"]),
     ("graph", &["graph", "--format", "mermaid"]),
     ("config", &["config", "show", "--origin"]),
     ("airflow", &["airflow", "dag", "--operator", "bash"]),

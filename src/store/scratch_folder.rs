@@ -1,0 +1,80 @@
+//! A folder for results that are computed once more: gone when it is dropped, found when a kill left it.
+//!
+//! Its lock says that somebody is at work in it. Does not know what is computed.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::layout::Layout;
+use super::lock::{Lock, LockError};
+use super::parsed::list;
+
+const PREFIX: &str = "mp-rebuild-";
+
+/// A folder of its own for one computation.
+#[derive(Debug)]
+pub struct ScratchFolder {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl ScratchFolder {
+    /// Where [`ScratchFolder::make`] makes one.
+    pub fn place(base: &Path, run_id: &str) -> PathBuf {
+        base.join(format!("{PREFIX}{run_id}"))
+    }
+
+    /// Makes one below `base`, and removes those there that killed processes left.
+    pub fn make(base: &Path, run_id: &str) -> Result<ScratchFolder, LockError> {
+        for path in list(base)? {
+            if is_left(&path) {
+                fs_err::remove_dir_all(&path)?;
+            }
+        }
+        let path = ScratchFolder::place(base, run_id);
+        let lock = Layout::scratch_lock(&path);
+        let lock = Lock::acquire(&lock, Duration::ZERO, &AtomicBool::new(false), &mut |_| {})?;
+        Ok(ScratchFolder { path, _lock: lock })
+    }
+}
+
+impl Drop for ScratchFolder {
+    fn drop(&mut self) {
+        // What stays is found by `mp gc` and by the next one.
+        let _ = fs_err::remove_dir_all(&self.path);
+        if let Some(base) = self.path.parent() {
+            // Goes only if it is empty.
+            let _ = fs_err::remove_dir(base);
+        }
+    }
+}
+
+/// Is that a scratch folder in which nobody works any more?
+pub(super) fn is_left(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let lock = Layout::scratch_lock(path);
+    name.starts_with(PREFIX) && lock.is_file() && Lock::held(&lock).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scratch_folder_goes_and_one_that_was_left_goes_with_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("rebuild");
+        let theirs = base.join("theirs");
+        fs_err::create_dir_all(&theirs).unwrap();
+        let left = base.join("mp-rebuild-1");
+        fs_err::create_dir_all(&left).unwrap();
+        fs_err::write(Layout::scratch_lock(&left), "").unwrap();
+        let first = ScratchFolder::make(&base, "2").unwrap();
+        assert!(first.path.is_dir() && theirs.is_dir() && !left.exists());
+        let second = ScratchFolder::make(&base, "3").unwrap();
+        assert!(first.path.is_dir() && !is_left(&first.path));
+        drop((first, second));
+        assert_eq!(list(&base).unwrap(), [theirs]);
+    }
+}
