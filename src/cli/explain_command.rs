@@ -15,11 +15,12 @@ use super::run_command::{options, selected};
 use crate::dag::{Graph, TaskId};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::history::find;
 use crate::progress::Silent;
 use crate::scheduler::{
-    Cached, Explanation, Ingredient, IngredientKind, PlannedTask, Scheduler, Verdict,
+    Cached, Explanation, Ingredient, IngredientKind, PlannedTask, Scheduler, Then, Verdict,
 };
-use crate::store::Manifest;
+use crate::store::{MadeBy, RunRecord};
 
 /// So many ingredients that are the same are shown to people; `--json` has all.
 const SHOWN_SAME: usize = 40;
@@ -27,16 +28,14 @@ const SHOWN_SAME: usize = 40;
 const SHOWN_DIFFERENT: usize = 100;
 /// As much of a hash as tells two apart.
 const SHORT_HASH: usize = 12;
-/// The newest run that left a result of the task.
-const LATEST: &str = "latest";
 
 /// Arguments of `mp explain`.
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     /// One task, such as features or extract.prints
     task: String,
-    /// Compare with the result that this run left, and not with the one in force: its id, the
-    /// beginning of it, or `latest`
+    /// Compare with what the task was made of in that run, and not with the result in force: the id
+    /// of a run, the beginning of one, `latest`, or `latest~1` for the run before
     #[arg(long, value_name = "RUN")]
     against: Option<String>,
 }
@@ -46,7 +45,7 @@ pub(super) fn explain(global: &Global, args: &ExplainArgs) -> Result<ExitCode, E
     let project = Project::load(global)?;
     let graph = project.graph()?;
     let task = one_task(&graph, &args.task)?;
-    let against = args.against.as_ref().map(|run| result_of(&project, &task, run)).transpose()?;
+    let against = args.against.as_ref().map(|run| then(&project, &task, run)).transpose()?;
     let scheduler = Scheduler {
         graph: &graph,
         store: &project.store,
@@ -84,35 +83,29 @@ fn one_task(graph: &Graph, name: &str) -> Result<TaskId, Error> {
     }
 }
 
-/// The result that a run left of a task, if it is in force or still kept.
-fn result_of(project: &Project, task: &TaskId, run: &str) -> Result<Manifest, Error> {
-    let results = project.store.results(task.stage(), task.source())?;
-    let fits = |result: &&Manifest| run == LATEST || result.run.id.starts_with(run);
-    let found: Vec<&Manifest> = results.iter().filter(fits).collect();
-    let exact = results.iter().find(|result| result.run.id == run);
-    let one = match found.as_slice() {
-        [one] => Some(*one),
-        [newest, ..] if run == LATEST => Some(*newest),
-        _ => exact,
+/// What a task was made of in a run that is recorded, or whose result is still there.
+fn then(project: &Project, task: &TaskId, run: &str) -> Result<Then, Error> {
+    let record = match find(&project.store.history(), run) {
+        Ok(record) => record,
+        Err(error) => {
+            let results = project.store.results(task.stage(), task.source())?;
+            let mut fit = results.into_iter().filter(|result| result.run.id.starts_with(run));
+            return match (fit.next(), fit.next()) {
+                (Some(one), None) => Ok(Then::of(&one)),
+                _ => Err(error.into()),
+            };
+        }
     };
-    if let Some(one) = one {
-        return Ok(one.clone());
-    }
-    let ids = |results: &[&Manifest]| {
-        let ids = results.iter().map(|result| format!("`{}`", result.run.id));
-        ids.collect::<Vec<_>>().join(", ")
+    let RunRecord { run, ended_at, started_at, tasks, .. } = record;
+    let found = tasks.into_iter().find(|one| one.task == task.as_str());
+    // Without its inputs a list is none.
+    let found = found.filter(|one| one.inputs_in.is_none()).and_then(|one| one.ingredients);
+    let Some(ingredients) = found else {
+        let text = format!("run `{run}` does not tell what `{task}` was made of");
+        return Err(Error::with_hint(ExitCode::Usage, text, format!("see `mp show {run}`")));
     };
-    let (text, hint) = if found.is_empty() {
-        let hint = match results.is_empty() {
-            true => format!("`mp run +{task}` makes a first one"),
-            false => format!("known runs: {}", ids(&results.iter().collect::<Vec<_>>())),
-        };
-        (format!("no result of `{task}` is known of a run `{run}`"), hint)
-    } else {
-        let text = format!("`{run}` is the beginning of {} runs", found.len());
-        (text, format!("give more of it: {}", ids(&found)))
-    };
-    Err(Error::with_hint(ExitCode::Usage, text, hint))
+    let made_by = MadeBy { run_id: run, ended_at: ended_at.unwrap_or(started_at) };
+    Ok(Then { made_by, ingredients })
 }
 
 /// Where the value of an ingredient comes from, as far as that is a matter of settings or of mp.

@@ -111,7 +111,7 @@ enum Command {
     #[command(after_help = "Examples:
   mp explain features
   mp explain extract.prints --set processing.max_reject_rate=0.1
-  mp explain quality --against latest
+  mp explain quality --against latest~1
   mp explain features --json | jq '.ingredients[] | select(.differs)'")]
     Explain(explain_command::ExplainArgs),
     /// Tell what is there: artifacts, rows, when and from what they were made

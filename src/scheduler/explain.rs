@@ -31,6 +31,20 @@ pub struct Explanation {
     pub independent: Vec<TaskId>,
 }
 
+/// What a task was made of in an earlier run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Then {
+    pub made_by: MadeBy,
+    pub ingredients: Ingredients,
+}
+
+impl Then {
+    /// As its manifest says.
+    pub fn of(result: &Manifest) -> Then {
+        Then { made_by: result.made_by(), ingredients: result.ingredients.clone() }
+    }
+}
+
 /// Is there a result of these ingredients in the store?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -45,7 +59,7 @@ pub enum Cached {
 
 impl Scheduler<'_> {
     /// Explains a task that is selected; `against` stands in for its last good result.
-    pub fn explain(&self, task: &TaskId, against: Option<Manifest>) -> Option<Explanation> {
+    pub fn explain(&self, task: &TaskId, against: Option<Then>) -> Option<Explanation> {
         let foresight = self.foresee();
         let find = |wanted: &TaskId| foresight.outlooks.iter().find(|(task, _)| task == wanted);
         let (_, outlook) = find(task)?;
@@ -55,7 +69,8 @@ impl Scheduler<'_> {
             Some(look) => look.previous.clone(),
             None => self.last_good(task),
         };
-        let old = against.as_ref().or(result.as_deref());
+        let result = result.as_deref().map(Then::of);
+        let old = against.as_ref().or(result.as_ref());
         let now = look.and_then(|look| look.ingredients.as_ref());
         let kept = match now {
             Some(now) if open.is_empty() => self.kept_by(task, now),
@@ -68,8 +83,8 @@ impl Scheduler<'_> {
         let independent = tasks.filter(|other| *other != task && !dependents.contains(other));
         Some(Explanation {
             planned: planned.clone(),
-            result: result.as_deref().map(Manifest::made_by),
-            against: old.map(Manifest::made_by),
+            result: result.as_ref().map(|result| result.made_by.clone()),
+            against: old.map(|old| old.made_by.clone()),
             ingredients: side_by_side(old.map(|old| &old.ingredients), now),
             kept,
             dependents: follow.filter_map(planned_of).collect(),

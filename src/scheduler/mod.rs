@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-pub use explain::{Cached, Explanation};
+pub use explain::{Cached, Explanation, Then};
 pub use plan::{Plan, PlannedTask, Verdict};
 pub use reason::{Ingredient, IngredientKind, Reason};
 pub use run::{RunSummary, TaskResult, TaskState};

@@ -177,6 +177,10 @@ proptest! {
             prop_assert_eq!(&planned.task, &result.task);
             match planned.verdict {
                 Verdict::UpToDate => prop_assert_eq!(result.state, TaskState::UpToDate),
+                Verdict::Restore => {
+                    prop_assert!(result.restored);
+                    prop_assert_eq!(&result.restored_from, &planned.restored_from);
+                }
                 Verdict::Run if planned.certain => prop_assert_eq!(result.state, TaskState::Done),
                 _ => prop_assert_ne!(result.state, TaskState::Failed),
             }
