@@ -163,6 +163,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let path = self.layout().manifest(stage, source);
         let json = set_aside_json(why);
+        fault::point("set_aside")?;
         atomic::write(&path, json.as_bytes(), lock.owner(), atomic::parent(&path)?)?;
         Ok(())
     }

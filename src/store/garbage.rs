@@ -32,6 +32,7 @@ use super::lock::Lock;
 use super::parsed::list;
 use super::runs::newest_first;
 use super::scratch_folder::is_left;
+use crate::fault;
 
 const POLL: Duration = Duration::from_millis(50);
 const FAILED_REJECTS: &str = ".failed.csv";
@@ -491,6 +492,7 @@ fn count_freed(found: &mut [Garbage]) {
 }
 
 fn remove(thing: &Garbage) -> io::Result<()> {
+    fault::point("gc.remove")?;
     let facts = fs_err::symlink_metadata(&thing.path);
     if facts.is_ok_and(|facts| facts.is_dir()) {
         fs_err::remove_dir_all(&thing.path)?;

@@ -15,6 +15,7 @@ use super::digest::Digest;
 use super::error::StoreError;
 use super::layout::{Layout, MANIFESTS};
 use super::parsed::list;
+use crate::fault;
 
 /// The version written, and the newest that can be read.
 const HOME_VERSION: u32 = 1;
@@ -43,6 +44,7 @@ impl Store {
         let Ok(json) = serde_json::to_vec(&note) else { return Ok(()) };
         let path = layout.homes_dir().join(Digest::of_bytes(&json).short());
         if !path.is_file() {
+            fault::point("home.note")?;
             atomic::write(&path, &json, owner, &layout.tmp_dir())?;
         }
         Ok(())

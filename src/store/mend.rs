@@ -23,6 +23,7 @@ use super::objects::copy;
 use super::rehash::{Seen, look};
 use super::sight::{Documents, Sight, object_mode};
 use super::verify::VerifyError;
+use crate::fault;
 
 /// The tasks that were set aside, and why.
 type SetAside = BTreeMap<Spot, String>;
@@ -101,6 +102,7 @@ impl Sight<'_> {
         // Out of everybody's sight before it is judged for the last time: what a run puts under this name
         // meanwhile is never removed.
         let aside = owner.path(&tmp);
+        fault::point("mend.aside")?;
         match fs_err::rename(&path, &aside) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -126,6 +128,7 @@ impl Sight<'_> {
             }
             if look(&made).is(&digest) {
                 fs_err::create_dir_all(atomic::parent(&path)?)?;
+                fault::point("mend.rename")?;
                 fs_err::rename(&made, &path)?;
                 atomic::sync_dir(atomic::parent(&path)?)?;
                 finding.mended(format!("taken again from `{}`", source.display()));

@@ -380,7 +380,7 @@ fn sigterm_ends_a_run_soon_and_leaves_no_part_of_an_artifact() {
         .spawn()
         .expect("mp");
     // In the middle of its first task, on a machine of any speed.
-    let tmp = project.path("data/processed/.mp/tmp");
+    let tmp = project.path("data/.mp/tmp");
     wait_until(|| std::fs::read_dir(&tmp).is_ok_and(|mut files| files.next().is_some()));
     assert!(child.try_wait().expect("its state").is_none(), "over before it was stopped");
     let began = Instant::now();

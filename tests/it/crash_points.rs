@@ -11,28 +11,34 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use crate::crash::{
-    Published, assert_heals, assert_nothing_is_left_over, copy_of, is_long, passes, run_faulty,
+    Published, assert_heals, assert_nothing_is_left_over, copy_of, files_below, is_long, passes,
+    run_faulty,
 };
 use crate::crash_reader::Reader;
 use crate::project::Project;
+use crate::snapshot::sha256_hex;
 
 const SIGKILL: i32 = 9;
 
 /// All fault points: the scenario that passes them for certain, and what stands behind them.
-pub const POINTS: [(&str, &str, &str); 33] = [
+pub const POINTS: [(&str, &str, &str); 38] = [
     ("awaited.note", "first", "a result is noted for those that will read it"),
     ("awaited.read", "first", "that note is let go"),
     ("commit.manifest", "first", "every name is published, the manifest is not"),
     ("commit.prepared", "first", "every file is there under a temporary name"),
     ("fail.note", "rejected", "the failed attempt is noted"),
     ("folder.sync", "first", "the names in a folder are made durable"),
+    ("gc.remove", "garbage", "what nobody needs is removed"),
     ("history.begin", "first", "the record of a run is begun"),
     ("history.end", "first", "the record of a run is finished"),
+    ("home.note", "first", "the folders of a store are noted"),
     ("lock.open", "first", "the file of a lock is made"),
     ("lock.sign", "first", "the holder of a lock says who it is"),
     ("lock.taken", "first", "a lock is taken, nothing is done under it"),
     ("memo.lock", "first", "the lock of the memo is made"),
     ("memo.save", "first", "the memo of file facts is written"),
+    ("mend.aside", "damaged", "a damaged object is taken out of sight"),
+    ("mend.rename", "damaged", "an object is there again from another copy"),
     ("object.rename", "first", "a staged object enters the store"),
     ("parsed.record", "first", "the result of a single file is recorded"),
     ("prune.object", "replaced", "an object is removed that nobody needs"),
@@ -45,6 +51,7 @@ pub const POINTS: [(&str, &str, &str); 33] = [
     ("remove", "first", "a file is removed"),
     ("restore", "restored", "a kept result is made the truth again"),
     ("scratch.bytes", "spilled", "scratch space is written"),
+    ("set_aside", "damaged", "a manifest is replaced by the reason why its task must run"),
     ("stage.bytes", "first", "a result is written"),
     ("stage.sync", "first", "a result is made durable"),
     ("task.begin", "first", "a task is looked at"),
@@ -154,6 +161,35 @@ fn spilled() -> Scenario {
     Scenario { name: "spilled", start: Project::november().tiny(), args: RUN.to_vec(), code: 0 }
 }
 
+/// An object, an artifact and two manifests are damaged: from other copies all but one can be had again.
+fn damaged() -> Scenario {
+    let start = month();
+    start.run_all();
+    let silver = start.view().processed.join("prints.parquet");
+    let digest = sha256_hex(&std::fs::read(silver).expect("silver"));
+    let object = format!("data/.mp/objects/{}/{digest}", &digest[..2]);
+    for damaged in [&object, "data/processed/_manifests/preprocess.taps.json"] {
+        std::fs::remove_file(start.path(damaged)).expect("removed");
+        start.write(damaged, "torn");
+    }
+    std::fs::remove_file(start.path("data/output/training_dataset.parquet")).expect("removed");
+    let manifest = start.view().manifest_path("preprocess.payments");
+    std::fs::write(manifest, "torn").expect("damaged");
+    for kept in files_below(&start.path("data/.mp/results/preprocess.payments")) {
+        std::fs::remove_file(kept).expect("removed");
+    }
+    Scenario { name: "damaged", start, args: vec!["verify", "--repair"], code: 0 }
+}
+
+/// There are results that nobody will want.
+fn garbage() -> Scenario {
+    let start = month();
+    start.run_all_with(&["--set", "processing.lookback_window_days=9"]);
+    start.run_all();
+    start.mp(&["run", "--all", "--force"]).success();
+    Scenario { name: "garbage", start, args: vec!["gc", "--keep-runs", "1", "--apply"], code: 0 }
+}
+
 /// The passes at which to kill: of each point all of them, or some.
 pub fn chosen(passes: &[String], of_each: usize) -> Vec<(String, usize)> {
     let mut counts = BTreeMap::<&str, usize>::new();
@@ -191,7 +227,8 @@ fn killed_at(scenario: &Scenario, of_each: usize, is_wanted: impl Fn(&str) -> bo
     let (outcome, passes) = passes(&whole, args);
     outcome.fails(*code);
     let (after, seen_after) = (Published::of(&whole), reader.look(&whole));
-    assert_ne!(before, after, "{name}: nothing happens");
+    // Of garbage nothing is published.
+    assert_eq!(before == after, *name == "garbage", "{name}: what happens");
     let passed: BTreeSet<&str> = passes.iter().map(String::as_str).collect();
     for (point, of, _) in POINTS.iter().filter(|(_, of, _)| of == name) {
         assert!(passed.contains(point), "the scenario `{of}` does not pass `{point}`");
@@ -242,6 +279,21 @@ fn a_success_after_a_failure_killed_at_any_step_is_made_good() {
 #[test]
 fn a_gate_that_shuts_killed_at_any_step_is_shut_by_the_next() {
     killed_everywhere(&shut(), 1);
+}
+
+#[test]
+fn a_repair_killed_at_any_step_is_finished_by_the_next() {
+    killed_everywhere(&damaged(), 2);
+}
+
+#[test]
+fn a_collection_killed_at_any_step_is_finished_by_the_next() {
+    let garbage = garbage();
+    killed_everywhere(&garbage, 3);
+    let whole = copy_of(&garbage.start);
+    whole.mp(&garbage.args).success();
+    whole.mp(&["plan", "--exit-code"]).success();
+    assert_eq!(whole.mp(&["gc", "--keep-runs", "1", "--json"]).json("gc")["garbage"], json!([]));
 }
 
 #[test]
