@@ -66,7 +66,7 @@ fn hashed(values: impl ExactSizeIterator<Item = u64>) -> Option<Dictionary> {
     let limit = values.len() / 2;
     let mut dictionary = Dictionary::default();
     dictionary.codes.reserve_exact(values.len());
-    let mut table = Table::new(8);
+    let mut table = Table::new(10);
     let mut last = None;
     for (row, value) in values.enumerate() {
         let code = match last {
@@ -115,7 +115,7 @@ impl Table {
         distinct.push(value);
         self.slots[slot] = distinct.len() as u32;
         if distinct.len() * 2 > self.slots.len() {
-            *self = Table::new(self.bits + 1);
+            *self = Table::new(self.bits + 2);
             for (code, &value) in distinct.iter().enumerate() {
                 let mut slot = self.slot(value);
                 while self.slots[slot] != 0 {

@@ -27,8 +27,9 @@ use super::texts::Texts;
 
 /// The level of compression.
 const LEVEL: i32 = 1;
-/// For bytes that are packed already, so that their compressor gives up soon.
-const LEVEL_OF_PACKED: i32 = -1;
+/// Of bytes that are packed already so many are tried; unless they become shorter by an eighth,
+/// the page is stored as it is.
+const TRIED: usize = 8 << 10;
 
 /// A row group ready to be written.
 #[derive(Debug)]
@@ -145,7 +146,7 @@ impl Pages {
                 let ends = ends.map(|(&min, &max)| (vec![u8::from(min)], vec![u8::from(max)]));
                 self.begin(None);
                 push_bits(&mut self.page, flags);
-                Ok(vec![self.data(Encoding::Plain, LEVEL, 0, ends, descriptor)?])
+                Ok(vec![self.data(Encoding::Plain, Compression::Zstd, 0, ends, descriptor)?])
             }
             Cells::TextRuns(column) => {
                 let runs: Vec<(u32, u32)> = column.runs().collect();
@@ -185,18 +186,11 @@ impl Pages {
         descriptor: &Descriptor,
     ) -> PolarsResult<Vec<CompressedPage>> {
         self.begin(valid);
-        // Neighbours that are near make strings of bytes that the compressor finds again; else
-        // the width of the deltas is all there is to gain.
-        let near = values.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 64).count();
-        let (encoding, level) = if near * 4 > values.len() || values.len() < 2 {
-            self.page.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            (Encoding::Plain, LEVEL)
-        } else {
-            push_deltas(&mut self.page, values);
-            (Encoding::DeltaBinaryPacked, LEVEL_OF_PACKED)
-        };
+        push_deltas(&mut self.page, values);
+        let codec = self.codec_of_packed()?;
         let nulls = self.rows - values.len();
-        Ok(vec![self.data(encoding, level, nulls, ends_of(span_of(values)), descriptor)?])
+        let (encoding, ends) = (Encoding::DeltaBinaryPacked, ends_of(span_of(values)));
+        Ok(vec![self.data(encoding, codec, nulls, ends, descriptor)?])
     }
 
     fn numbers(
@@ -213,7 +207,7 @@ impl Pages {
                 self.begin(None);
                 self.page.extend(values.iter().flat_map(|value| value.to_le_bytes()));
                 let ends = ends_of_numbers(values);
-                Ok(vec![self.data(Encoding::Plain, LEVEL, 0, ends, descriptor)?])
+                Ok(vec![self.data(Encoding::Plain, Compression::Zstd, 0, ends, descriptor)?])
             }
         }
     }
@@ -270,6 +264,7 @@ impl Pages {
         let width = width_of(distinct.saturating_sub(1) as u64);
         self.begin(valid);
         self.page.push(width as u8);
+        let mut is_packed = false;
         let given = match codes {
             Codes::Each(codes) => {
                 let runs = 1 + codes.windows(2).filter(|pair| pair[0] != pair[1]).count();
@@ -279,6 +274,7 @@ impl Pages {
                     push_runs(&mut self.page, width, runs);
                 } else {
                     push_packed(&mut self.page, width, codes);
+                    is_packed = true;
                 }
                 codes.len()
             }
@@ -295,10 +291,14 @@ impl Pages {
             }
         };
         let nulls = self.rows - given;
-        let data = self.data(Encoding::RleDictionary, LEVEL, nulls, ends, descriptor)?;
-        let compressed = compress(&mut self.compressor, &mut self.compressed, plain)?;
-        let dictionary =
-            CompressedDictPage::new(compressed, Compression::Zstd, plain.len(), distinct, false);
+        // Both pages of a column have the same codec.
+        let codec = match is_packed && plain.len() * 8 < self.page.len() {
+            true => self.codec_of_packed()?,
+            false => Compression::Zstd,
+        };
+        let data = self.data(Encoding::RleDictionary, codec, nulls, ends, descriptor)?;
+        let bytes = compress(&mut self.compressor, &mut self.compressed, codec, plain)?;
+        let dictionary = CompressedDictPage::new(bytes, codec, plain.len(), distinct, false);
         Ok(vec![CompressedPage::Dict(dictionary), data])
     }
 
@@ -308,11 +308,20 @@ impl Pages {
         push_levels(&mut self.page, self.rows, valid);
     }
 
+    /// How the page so far, of packed values, is best kept.
+    fn codec_of_packed(&mut self) -> PolarsResult<Compression> {
+        let tried = &self.page[..self.page.len().min(TRIED)];
+        let shorter =
+            compress(&mut self.compressor, &mut self.compressed, Compression::Zstd, tried)?;
+        let is_worth_it = shorter.len() * 8 < tried.len() * 7;
+        Ok(if is_worth_it { Compression::Zstd } else { Compression::Uncompressed })
+    }
+
     /// Ends a data page.
     fn data(
         &mut self,
         encoding: Encoding,
-        level: i32,
+        codec: Compression,
         nulls: usize,
         ends: Ends,
         descriptor: &Descriptor,
@@ -335,13 +344,11 @@ impl Pages {
             repetition_level_encoding: Encoding::Rle.into(),
             statistics: Some(statistics),
         };
-        self.compressor.set_compression_level(level)?;
-        let compressed = compress(&mut self.compressor, &mut self.compressed, &self.page);
-        self.compressor.set_compression_level(LEVEL)?;
+        let bytes = compress(&mut self.compressor, &mut self.compressed, codec, &self.page)?;
         Ok(CompressedPage::Data(CompressedDataPage::new(
             DataPageHeader::V1(header),
-            compressed?,
-            Compression::Zstd,
+            bytes,
+            codec,
             self.page.len(),
             descriptor.clone(),
             self.rows,
@@ -353,8 +360,12 @@ impl Pages {
 fn compress(
     compressor: &mut zstd::bulk::Compressor<'static>,
     buffer: &mut Vec<u8>,
+    codec: Compression,
     bytes: &[u8],
 ) -> PolarsResult<CowBuffer> {
+    if codec == Compression::Uncompressed {
+        return Ok(CowBuffer::Owned(bytes.to_vec()));
+    }
     buffer.clear();
     buffer.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
     compressor.compress_to_buffer(bytes, buffer)?;

@@ -5,7 +5,7 @@
 use super::Sizes;
 use super::block::{NEW_USER, packed_time};
 use super::interner::Interner;
-use super::pack::pack;
+use super::pack::{pack, pack_same};
 use super::record::Record;
 use super::texts::Texts;
 
@@ -34,6 +34,8 @@ pub struct PackedBlock {
 /// Fills a block row by row, in user order.
 #[derive(Debug, Default)]
 pub struct BlockBuilder {
+    /// Whether the file, the row number and the soft issues of a row are left out.
+    bare: bool,
     users: Texts,
     flags: Vec<u64>,
     timestamps_us: Vec<i64>,
@@ -52,6 +54,12 @@ pub struct BlockBuilder {
 }
 
 impl BlockBuilder {
+    /// For blocks that leave out the file, the row number and the soft issues of a row: they are
+    /// read as zero.
+    pub fn bare() -> BlockBuilder {
+        BlockBuilder { bare: true, ..BlockBuilder::default() }
+    }
+
     /// Whether the block has so many rows, or the text of a block.
     #[inline]
     pub fn is_full(&self, rows: usize, sizes: &Sizes) -> bool {
@@ -80,11 +88,15 @@ impl BlockBuilder {
             self.users.push(user);
         }
         let new_user = if is_new { NEW_USER } else { 0 };
-        self.flags.push(u64::from(record.soft_issues | new_user));
         self.timestamps_us.push(record.timestamp_us);
         self.measures.push(record.measure);
-        self.files.push(record.file.into());
-        self.row_numbers.push(record.row_number);
+        if self.bare {
+            self.flags.push(new_user.into());
+        } else {
+            self.flags.push(u64::from(record.soft_issues | new_user));
+            self.files.push(record.file.into());
+            self.row_numbers.push(record.row_number);
+        }
         let number = match self.numbers.get(record.value_prop as usize) {
             Some(&(block, number)) if block == self.block => number,
             _ => self.number(record.value_prop, names),
@@ -103,23 +115,22 @@ impl BlockBuilder {
         number
     }
 
-    /// Packs the rows so far, and is empty again. Without `provenance` the file, the row number
-    /// and the soft issues of a row are left out and read as zero.
-    pub fn take(&mut self, provenance: bool) -> PackedBlock {
+    /// Packs the rows so far, and is empty again.
+    pub fn take(&mut self) -> PackedBlock {
         let mut packed = PackedBlock::default();
-        self.take_into(&mut packed, provenance);
+        self.take_into(&mut packed);
         packed
     }
 
     /// Like [`BlockBuilder::take`], with the memory of another block.
-    pub fn take_into(&mut self, packed: &mut PackedBlock, provenance: bool) {
+    pub fn take_into(&mut self, packed: &mut PackedBlock) {
         packed.rows = self.flags.len() as u64;
         packed.first_hash = self.first_hash;
         packed.last_hash = self.last_hash;
         packed.least_us = self.timestamps_us.iter().copied().min().unwrap_or(0);
         packed.most_us = self.timestamps_us.iter().copied().max().unwrap_or(0);
         packed.bytes.clear();
-        self.pack_columns(&mut packed.bytes, provenance);
+        self.pack_columns(&mut packed.bytes);
         self.users.clear();
         self.flags.clear();
         self.timestamps_us.clear();
@@ -130,38 +141,48 @@ impl BlockBuilder {
         self.row_numbers.clear();
     }
 
-    fn pack_columns(&mut self, out: &mut Vec<u8>, provenance: bool) {
+    fn pack_columns(&mut self, out: &mut Vec<u8>) {
         let space = &mut self.space;
         out.extend_from_slice(&(self.flags.len() as u32).to_le_bytes());
         self.users.encode(out, space);
-        if !provenance {
-            self.flags.iter_mut().for_each(|flags| *flags &= u64::from(NEW_USER));
-            self.files.fill(0);
-            self.row_numbers.fill(0);
-        }
         pack(out, &self.flags);
         let times = &self.timestamps_us;
-        let unit = if times.iter().all(|time| time % DAY_US == 0) {
+        let unit = if packed_in::<DAY_US>(times, space) {
             DAY_US
-        } else if times.iter().all(|time| time % SECOND_US == 0) {
+        } else if packed_in::<SECOND_US>(times, space) {
             SECOND_US
         } else {
+            space.clear();
+            space.extend(times.iter().map(|&time| packed_time(time)));
             1
         };
         out.extend_from_slice(&(unit as u64).to_le_bytes());
-        space.clear();
-        match unit {
-            DAY_US => space.extend(times.iter().map(|time| packed_time(time / DAY_US))),
-            SECOND_US => space.extend(times.iter().map(|time| packed_time(time / SECOND_US))),
-            _ => space.extend(times.iter().map(|&time| packed_time(time))),
-        }
         pack(out, space);
         self.value_props.encode(out, space);
         pack(out, &self.value_prop_of);
         pack(out, &self.measures);
-        pack(out, &self.files);
-        pack(out, &self.row_numbers);
+        if self.bare {
+            pack_same(out, 0);
+            pack_same(out, 0);
+        } else {
+            pack(out, &self.files);
+            pack(out, &self.row_numbers);
+        }
     }
+}
+
+/// Timestamps in a unit, to be packed; false if not all are whole ones.
+fn packed_in<const UNIT: i64>(times: &[i64], packed: &mut Vec<u64>) -> bool {
+    packed.clear();
+    packed.reserve(times.len());
+    for &time in times {
+        let units = time / UNIT;
+        if units * UNIT != time {
+            return false;
+        }
+        packed.push(packed_time(units));
+    }
+    true
 }
 
 #[cfg(test)]
@@ -208,7 +229,7 @@ mod tests {
 
     fn packed(builder: &mut BlockBuilder, rows: &[(String, Record)]) -> PackedBlock {
         push_all(builder, rows);
-        builder.take(true)
+        builder.take()
     }
 
     proptest! {
@@ -218,10 +239,11 @@ mod tests {
             rows in prop::collection::vec(a_row(), 0..60),
             provenance in any::<bool>(),
         ) {
-            let mut builder = BlockBuilder::default();
+            let mut builder =
+                if provenance { BlockBuilder::default() } else { BlockBuilder::bare() };
             packed(&mut builder, &first);
             push_all(&mut builder, &rows);
-            let packed = builder.take(provenance);
+            let packed = builder.take();
             let mut back = Unpacked::default();
             let unpacked = Unpacker::default().unpack(&packed.bytes, None, &mut back);
             prop_assert_eq!(unpacked, Some(rows.len() as u64));

@@ -65,6 +65,8 @@ pub struct Gatherer {
     bytes: Vec<u8>,
     unpacker: Unpacker,
     rows: Unpacked,
+    /// The hashes of the rows, side by side: read more often than all else of them.
+    hashes: Vec<u64>,
     sorter: Sorter,
     /// How the value props follow one another, of as many as there were.
     ranks: Vec<u32>,
@@ -143,6 +145,8 @@ impl Gatherer {
     fn load(&mut self, runs: &[Run<'_>], range: &HashRange, rows: u64) -> Result<(), RowsError> {
         self.rows.records.clear();
         self.rows.records.reserve_exact(rows as usize);
+        self.hashes.clear();
+        self.hashes.reserve_exact(rows as usize);
         self.rows.long.clear();
         for run in runs {
             let blocks = run.blocks_in(range);
@@ -157,6 +161,8 @@ impl Gatherer {
                     return Err(run.file.damaged("bad block"));
                 }
                 self.cut(start, block, range);
+                // Now, while they are near.
+                self.hashes.extend(self.rows.records[start..].iter().map(|record| record.hash));
             }
         }
         Ok(())
@@ -181,11 +187,13 @@ impl Gatherer {
         &mut self,
         each: &mut impl FnMut(&Record, &[u8], bool, &Interner) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Gatherer { rows: Unpacked { records, long, value_props }, sorter, ranks, .. } = self;
+        let Gatherer { rows, hashes, sorter, ranks, .. } = self;
+        let Unpacked { records, long, value_props } = rows;
         if ranks.len() != value_props.len() {
             *ranks = value_props.ranks();
         }
-        sorter.each_in_order(records, long, ranks, |record, user, is_first| {
+        let hashes = hashes.iter().copied();
+        sorter.each_in_order(records, hashes, long, ranks, |record, user, is_first| {
             each(record, user, is_first, value_props)
         })
     }

@@ -73,6 +73,12 @@ pub(super) fn pack(out: &mut Vec<u8>, values: &[u64]) {
     }
 }
 
+/// Appends a column of any length in which every value is the same.
+pub(super) fn pack_same(out: &mut Vec<u8>, value: u64) {
+    out.push(0);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
 fn write_wide<const N: usize>(
     out: &mut Vec<u8>,
     values: impl ExactSizeIterator<Item = u64>,

@@ -58,12 +58,12 @@ pub fn merge_in_passes<W: Write>(
                             |row, user, is_first, names| {
                                 builder.push(row, user, is_first, names);
                                 if builder.is_full(sizes.block_rows, sizes) {
-                                    emitter.emit(builder.take(true)).map_err(abandoned)?;
+                                    emitter.emit(builder.take()).map_err(abandoned)?;
                                 }
                                 Ok::<(), RowsError>(())
                             },
                         )?;
-                        emitter.emit(builder.take(true)).map_err(abandoned)
+                        emitter.emit(builder.take()).map_err(abandoned)
                     })
                 },
                 |block| Ok(writer.write(&block)?),

@@ -210,17 +210,19 @@ impl RunBuffer {
         builder.forget_names();
         let mut start = 0;
         for (bucket, &end) in (1..).zip(&*ends) {
-            sorter.each_in_order(&records[start..end], long, &ranks, |row, user, is_first| {
+            let rows = &records[start..end];
+            let hashes = rows.iter().map(|record| record.hash);
+            sorter.each_in_order(rows, hashes, long, &ranks, |row, user, is_first| {
                 builder.push(row, user, is_first, &self.value_props);
                 if builder.is_full(sizes.block_rows, sizes) {
-                    builder.take_into(packed, true);
+                    builder.take_into(packed);
                     writer.write(packed)?;
                 }
                 Ok::<(), RowsError>(())
             })?;
             start = end;
             if bucket % BLOCK_BUCKETS == 0 || bucket == ends.len() {
-                builder.take_into(packed, true);
+                builder.take_into(packed);
                 writer.write(packed)?;
             }
         }

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use super::record::{Record, UserText};
 
 /// Keys that a bucket should have.
-const BUCKET_KEYS: usize = 256;
+const BUCKET_KEYS: usize = 32;
 /// More buckets than this make a scatter slower than the sorting that it saves.
 const MOST_BUCKETS_LOG2: u32 = 12;
 /// Records fetched at a time: enough to wait for many at once, few enough for the first cache.
@@ -27,19 +27,20 @@ pub struct Sorter {
 
 impl Sorter {
     /// Gives records to `each` in user order, with their user ids and whether the record is the
-    /// first of its user. `long` has the ids too long for a record, `ranks` says how the value
-    /// props follow one another.
+    /// first of its user. `hashes` are theirs, `long` has the ids too long for a record, `ranks`
+    /// says how the value props follow one another.
     ///
     /// Less than 4 Gi records. They stay where they are: those far apart are fetched some hundred
     /// at a time, side by side, before any is looked at.
     pub fn each_in_order<E>(
         &mut self,
         records: &[Record],
+        hashes: impl ExactSizeIterator<Item = u64> + Clone,
         long: &[u8],
         ranks: &[u32],
         mut each: impl FnMut(&Record, &[u8], bool) -> Result<(), E>,
     ) -> Result<(), E> {
-        let place_bits = self.make_keys(records);
+        let place_bits = self.make_keys(hashes);
         self.sort_keys();
         let place = |key: u64| (key & ((1 << place_bits) - 1)) as usize;
         let same = |a: u64, b: u64| (a ^ b) >> place_bits == 0;
@@ -76,16 +77,16 @@ impl Sorter {
     }
 
     /// Makes the key of each record; its lower bits, as many as are returned, are the place.
-    fn make_keys(&mut self, records: &[Record]) -> u32 {
-        let place_bits = records.len().checked_ilog2().unwrap_or(0) + 1;
-        let hashes = || records.iter().map(|record| record.hash);
+    fn make_keys(&mut self, hashes: impl ExactSizeIterator<Item = u64> + Clone) -> u32 {
+        let place_bits = hashes.len().checked_ilog2().unwrap_or(0) + 1;
+        let all = hashes.clone();
         let (least, most) =
-            hashes().fold((u64::MAX, 0), |(least, most), hash| (least.min(hash), most.max(hash)));
+            all.fold((u64::MAX, 0), |(least, most), hash| (least.min(hash), most.max(hash)));
         // Hashes of a range have bits in common, which need no room in the key.
         let common = most.saturating_sub(least).leading_zeros().min(63);
         let leading = |hash: u64| (hash.wrapping_sub(least) << common) >> place_bits << place_bits;
         self.keys.clear();
-        self.keys.extend(hashes().zip(0..).map(|(hash, place): (u64, u64)| leading(hash) | place));
+        self.keys.extend(hashes.zip(0..).map(|(hash, place): (u64, u64)| leading(hash) | place));
         place_bits
     }
 
@@ -169,7 +170,8 @@ mod tests {
             wanted.sort();
             let mut found = Vec::new();
             let mut firsts = Vec::new();
-            Sorter::default().each_in_order(&records, &long, &[0], |record, user, is_first| {
+            let hashes = records.iter().map(|record| record.hash);
+            Sorter::default().each_in_order(&records, hashes, &long, &[0], |record, user, is_first| {
                 found.push(key(record, user));
                 firsts.push(is_first);
                 Ok::<(), ()>(())

@@ -25,7 +25,7 @@ use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
 use crate::timings::{Phase, Timings};
 
 /// Raised when the same input should give another result.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The features task.
 pub(super) struct Features<'f> {

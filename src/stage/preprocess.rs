@@ -36,7 +36,7 @@ use crate::task::{Product, TaskContext, TaskError, TaskId, Upstream};
 use crate::timings::{Phase, Timings};
 
 /// Raised when the same input should give another result.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// With more objects than this, each is opened whenever it is read: three sources may be at work, and a
 /// process may often hold no more than 1,024 open.
@@ -128,7 +128,7 @@ impl Preprocess<'_> {
         let spare = Pool::default();
         let space = || Space {
             gatherer: Gatherer::default(),
-            events: BlockBuilder::default(),
+            events: BlockBuilder::bare(),
             last: LastRow::default(),
             frame: self.frame(),
         };
@@ -256,7 +256,7 @@ impl Part<'_> {
             if !duplicate || settings.dedupe == Dedupe::Keep {
                 events.push(row, user, std::mem::take(&mut first_event), names);
                 if events.is_full(sizes.event_block_rows, sizes) {
-                    batch.events.push(events.take(false));
+                    batch.events.push(events.take());
                 }
             }
             if !duplicate || settings.dedupe != Dedupe::Drop {
@@ -281,7 +281,7 @@ impl Part<'_> {
             }
             Ok::<(), TaskError>(())
         })?;
-        batch.events.push(events.take(false));
+        batch.events.push(events.take());
         self.timings.add(Phase::Gather, began);
         self.emit(batch, frame)
     }

@@ -38,6 +38,7 @@ mod staged;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod write_behind;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::atomic::{Owner, TemporaryPath};
 use super::digest::{Digest, Hashing};
 use super::error::StoreError;
+use super::write_behind::WriteBehind;
 use crate::fault;
 
 /// The mode of nearly every object: nobody writes into it again.
@@ -35,6 +36,7 @@ pub struct Staged {
 struct HashedFile {
     file: fs_err::File,
     hashing: Hashing,
+    behind: WriteBehind,
 }
 
 impl Write for HashedFile {
@@ -42,6 +44,7 @@ impl Write for HashedFile {
         fault::point("stage.bytes")?;
         let written = self.file.write(bytes)?;
         self.hashing.update(&bytes[..written]);
+        self.behind.reached(self.file.file(), self.hashing.bytes());
         Ok(written)
     }
 
@@ -63,14 +66,15 @@ impl Write for Staged {
 impl Staged {
     pub(super) fn create(tmp: &Path, owner: &Owner, mode: u32) -> Result<Staged, StoreError> {
         let (file, path) = owner.create(tmp)?;
-        let sink = HashedFile { file, hashing: Hashing::default() };
+        let (hashing, behind) = (Hashing::default(), WriteBehind::default());
+        let sink = HashedFile { file, hashing, behind };
         let sink = BufWriter::with_capacity(BUFFER_BYTES, sink);
         Ok(Staged { sink, path: TemporaryPath::new(path), mode })
     }
 
     /// Everything is written: makes it durable and says what it is.
     pub fn finish(self) -> Result<StagedObject, StoreError> {
-        let HashedFile { file, hashing } =
+        let HashedFile { file, hashing, .. } =
             self.sink.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.set_permissions(Permissions::from_mode(self.mode))?;
         // The memo trusts a file only when its mtime lies 2 s before its hashing: a later write
