@@ -159,17 +159,18 @@ differ it says so. What a later run of the same folders has mended is left alone
   mp verify --repair                     make good what is damaged
   mp verify --rebuild                    compute all of it again elsewhere, and compare the bytes
 
-`--repair` takes damaged files from another copy of their content: the object of an artifact, the
-artifact of an object. Where there is none, the task is set aside and `mp run --all` computes it; an
-object that nothing publishes is made again when it is needed. Damaged objects are removed, so that none
-is ever restored. Nothing else is touched, and nothing at all where a newer mp has written.
+`--repair` takes damaged files from another copy of their content: the object of an artifact, the \
+artifact of an object. Where there is none, the artifact is removed, and `_SUCCESS.json` if it is Gold; \
+the task is set aside and `mp run --all` computes it. An object that nothing publishes is made again \
+when it is needed. Damaged objects are removed, so that none is ever restored. Nothing else is touched, \
+and nothing at all where a newer mp has written.
 
 `--rebuild` takes settings and as_of from the manifests and reads the raw files where they are.
 
-Exits with 0 if all is well or was mended, 1 if something is damaged or came out otherwise, 75 if
-another process is at work on what cannot be judged. With `--rebuild` 6 if raw files or mp itself
-have changed since the artifacts were made, 3 if a raw file is missing: then nothing is said about
-damage.")]
+Exits with 0 if all is well or was mended, 1 if something is damaged, came out otherwise or is still \
+to run again, 75 if another process is at work on what cannot be judged. With `--rebuild` 6 if raw files \
+or mp itself have changed since the artifacts were made, 3 if a raw file is missing: then nothing is \
+said about damage.")]
     Verify(verify_command::VerifyArgs),
     /// List what nobody needs any more, and delete it with --apply
     #[command(after_help = "Examples:
@@ -177,10 +178,10 @@ damage.")]
   mp gc --apply                          delete it
   mp gc --keep-runs 1 --apply            keep nothing to go back to but the last run
 
-Kept is what the manifests name, of every day that still has its folder; what another task has yet to
-read; and results to go back to. Of those each run keeps the newest store.keep of each task and removes
-older ones by itself, so without `--keep-runs` only leftovers are listed: of killed and failed runs, of
-days whose folders are gone. `--keep-runs N` keeps those of the last N runs in place of that, as far as
+Kept is what the manifests name, of every day that still has its folder; what another task has yet to \
+read; and results to go back to. Of those each run keeps the newest store.keep of each task and removes \
+older ones by itself, so without `--keep-runs` only leftovers are listed: of killed and failed runs, of \
+days whose folders are gone. `--keep-runs N` keeps those of the last N runs in place of that, as far as \
 they are still there, and the records of those runs in place of 200. Artifacts are never touched.
 
 Listing waits for nobody. Deleting waits up to `--lock-timeout` for whoever runs, then exits with 75.")]

@@ -17,14 +17,15 @@ use super::plan_command::make;
 use super::project::{Project, load_config_with};
 use super::run_command::{options, selected};
 use super::signals::Signals;
-use super::verify_command::VerifyArgs;
+use super::verify_command::{VerifyArgs, homes};
 use crate::dag::{Graph, TaskId};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::machine::{Space, nearest_folder};
 use crate::scheduler::{Reason, Scheduler};
 use crate::store::{
-    Digest, Found, Layout, LockError, Manifest, Output, ScratchFolder, Store, as_shown, new_run_id,
+    Digest, Finding, Found, Layout, LockError, Manifest, Output, Scope, ScratchFolder, Store,
+    Trouble, VerifyError, as_shown, new_run_id,
 };
 
 /// The manifests of tasks.
@@ -65,6 +66,8 @@ struct Comparison {
     artifacts: usize,
     objects: usize,
     differences: Vec<Difference>,
+    /// Published files that are not what is recorded.
+    damaged: Vec<Finding>,
 }
 
 /// Computes the selected tasks, and what they need, once more.
@@ -103,10 +106,12 @@ pub(super) fn rebuild(global: &Global, args: &VerifyArgs) -> Result<ExitCode, Er
     let signals = Signals::listen(again.store.stop())?;
     let log = project.start_log(global, false);
     let display = log.display();
-    let scratch = ScratchFolder::make(&base, &run_id).map_err(|error| match error {
-        LockError::Store(error) => error.into(),
-        other => Error::new(other.exit_code(), other.to_string()),
-    })?;
+    let is_own_base = args.scratch.is_none() || !base.exists();
+    let scratch =
+        ScratchFolder::make(&base, &run_id, is_own_base).map_err(|error| match error {
+            LockError::Store(error) => error.into(),
+            other => Error::new(other.exit_code(), other.to_string()),
+        })?;
     let (stages, options) = (again.stages(), options(global, &again, false));
     crate::allocator::keep_within(stages.resources.memory_bytes);
     let scheduler = Scheduler {
@@ -138,9 +143,30 @@ pub(super) fn rebuild(global: &Global, args: &VerifyArgs) -> Result<ExitCode, Er
             comparison.task(task, (recorded, &project.store), (rebuilt, &again.store))?;
         }
     }
+    let homes = homes(&project)?;
+    let names: BTreeSet<String> = compared.iter().map(ToString::to_string).collect();
+    let scope = Scope {
+        homes: &homes,
+        only: Some(project.store.layout()),
+        tasks: Some(&names),
+        threads: stages.resources.threads,
+        lock_timeout: global.lock_timeout,
+        cancel: &signals.stop,
+        on_bytes: &|_, _| {},
+        on_wait: &|_, _| {},
+    };
+    comparison.damaged = project.store.published_findings(&scope).map_err(|error| match error {
+        VerifyError::Store(error) => error.into(),
+        VerifyError::Stopped => {
+            let exit = signals.exit_code().unwrap_or(ExitCode::Interrupted);
+            Error::new(exit, VerifyError::Stopped.to_string())
+        }
+    })?;
+    // Of the bytes nothing is wrong then.
+    comparison.damaged.retain(|finding| !matches!(finding.trouble, Trouble::Mode { .. }));
     drop(scratch);
     let as_of = again.config().as_of().to_string();
-    let exit = match comparison.differences.is_empty() {
+    let exit = match comparison.differences.is_empty() && comparison.damaged.is_empty() {
         true => ExitCode::Success,
         false => ExitCode::Failure,
     };
@@ -155,6 +181,7 @@ pub(super) fn rebuild(global: &Global, args: &VerifyArgs) -> Result<ExitCode, Er
             "objects": comparison.objects,
             "seconds": summary.seconds,
             "differences": comparison.differences,
+            "damaged": comparison.damaged,
         });
         output::document("verify", facts)?;
     } else {
@@ -172,11 +199,18 @@ fn manifests(store: &Store, tasks: &BTreeSet<TaskId>) -> Result<Manifests, Error
                 found.insert(task.clone(), manifest);
                 continue;
             }
-            Found::Missing => "it has never run".to_owned(),
+            Found::Missing => match store.failed_manifest(task.stage(), task.source())?.good() {
+                None => "it has never run".to_owned(),
+                Some(failed) => {
+                    let error = failed.error.as_ref().map(|error| format!(": {}", error.message));
+                    format!("its last attempt failed{}", error.unwrap_or_default())
+                }
+            },
             Found::Unreadable(why) => format!("its manifest cannot be read: {why}"),
         };
         let text = format!("`{task}` has no result to compare with: {why}");
-        return Err(Error::with_hint(ExitCode::Refused, text, "`mp run --all` makes one"));
+        let hint = "once nothing is in its way, `mp run --all` makes one";
+        return Err(Error::with_hint(ExitCode::Refused, text, hint));
     }
     Ok(found)
 }
@@ -382,10 +416,21 @@ fn words(
             text.push_str(&format!("  {first}\n"));
         }
     }
-    let Comparison { artifacts, objects, differences } = comparison;
+    for finding in &comparison.damaged {
+        text.push_str(&format!("{} {}\n", project.short(&finding.path), finding.trouble));
+        text.push_str("  `mp verify --repair` mends what can be mended\n");
+    }
+    let Comparison { artifacts, objects, differences, damaged } = comparison;
     let how = format!("{tasks} tasks computed again in {seconds:.2}s, as of {as_of}");
     text.push_str(&match differences.len() {
-        0 => format!("the same to the byte: {artifacts} artifacts, {objects} objects; {how}\n"),
+        0 if damaged.is_empty() => {
+            format!("the same to the byte: {artifacts} artifacts, {objects} objects; {how}\n")
+        }
+        0 => format!(
+            "{artifacts} artifacts and {objects} objects came out as recorded, but of what is published \
+             {} are not; {how}\n",
+            damaged.len()
+        ),
         count => format!("{count} of {} came out otherwise; {how}\n", artifacts + objects),
     });
     text

@@ -2,7 +2,7 @@
 //!
 //! Prints what the store finds; computing everything again is `rebuild`'s.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -15,6 +15,7 @@ use super::project::Project;
 use super::rebuild;
 use super::run_command::selected;
 use super::signals::Signals;
+use crate::dag::Graph;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::progress::{Event, EventSink, Unit};
@@ -53,7 +54,7 @@ pub(super) fn verify(global: &Global, args: &VerifyArgs) -> Result<ExitCode, Err
     let tasks: BTreeSet<String> =
         selected(&graph, &args.selectors)?.iter().map(ToString::to_string).collect();
     let repair = args.repair && !global.dry_run;
-    let homes = homes(global, &project)?;
+    let homes = homes(&project)?;
     let signals = Signals::listen(project.store.stop())?;
     let log = project.start_log(global, repair);
     let display = log.display();
@@ -61,6 +62,7 @@ pub(super) fn verify(global: &Global, args: &VerifyArgs) -> Result<ExitCode, Err
     display.event(&Event::Started { task: NAME, index: 1, total: 1, reasons: &[] });
     let scope = Scope {
         homes: &homes,
+        only: global.as_of.as_ref().map(|_| project.store.layout()),
         tasks: (!args.selectors.is_empty()).then_some(&tasks),
         threads: project.stages().resources.threads,
         lock_timeout: global.lock_timeout,
@@ -91,19 +93,18 @@ pub(super) fn verify(global: &Global, args: &VerifyArgs) -> Result<ExitCode, Err
         tracing::info!(path = %finding.path.display(), done, "{}", finding.trouble);
     }
     let exit = exit(&result);
+    let commands: Vec<Option<String>> =
+        result.to_run.iter().map(|to_run| command(global, &project, &graph, to_run)).collect();
     if global.json {
-        output::document("verify", document(global, &project, &result, exit, seconds))?;
+        output::document("verify", document(&result, &commands, exit, seconds))?;
     } else {
-        output::text(&words(global, &project, &result, repair))?;
+        output::text(&words(&project, &result, &commands, repair))?;
     }
     Ok(exit)
 }
 
-/// The folders to look at: those of every day, or of the one that was asked for.
-fn homes(global: &Global, project: &Project) -> Result<Vec<Layout>, Error> {
-    if global.as_of.is_some() {
-        return Ok(vec![project.store.layout().clone()]);
-    }
+/// The folders of every day and of every configuration that shares the store.
+pub(super) fn homes(project: &Project) -> Result<Vec<Layout>, Error> {
     let days: Vec<Layout> = days(project).into_iter().map(|day| day.layout).collect();
     Ok(project.store.homes(&days)?)
 }
@@ -113,42 +114,77 @@ fn is_well(finding: &Finding) -> bool {
 }
 
 fn exit(result: &Verification) -> ExitCode {
-    let code = |finding: &Finding| match finding.trouble {
-        Trouble::Busy { .. } => ExitCode::Temporary,
-        _ => ExitCode::Failure,
+    let code = |finding: &Finding| match finding.is_temporary() {
+        true => ExitCode::Temporary,
+        false => ExitCode::Failure,
     };
-    ExitCode::worst(result.findings.iter().filter(|finding| !is_well(finding)).map(code))
+    let findings = result.findings.iter().filter(|finding| !is_well(finding)).map(code);
+    // As long as something is not there nobody may go on.
+    ExitCode::worst(findings.chain(result.to_run.iter().map(|_| ExitCode::Failure)))
 }
 
-/// What to type so that a task runs that was set aside.
-fn command(global: &Global, project: &Project, to_run: &ToRun) -> Option<String> {
-    let mut command = "mp run --all".to_owned();
-    for file in &global.config {
-        command.push_str(&format!(" --config {}", file.display()));
-    }
-    let as_of = if to_run.home == *project.store.layout() {
-        global.as_of.clone()
-    } else {
-        let day = days(project).into_iter().find(|day| day.layout == to_run.home)?;
-        Some(day.as_of)
+/// What to type so that a task runs that was set aside; `None` if it is of other folders than this
+/// configuration names.
+fn command(global: &Global, project: &Project, graph: &Graph, to_run: &ToRun) -> Option<String> {
+    let is_own = to_run.home == *project.store.layout();
+    let as_of = match &global.as_of {
+        Some(as_of) if is_own => Some(as_of.clone()),
+        _ => match days(project).into_iter().find(|day| day.layout == to_run.home) {
+            Some(day) => Some(day.as_of),
+            None if is_own => recorded_as_of(project, graph),
+            None => return None,
+        },
     };
-    command.extend(as_of.map(|as_of| format!(" --as-of {as_of}")));
-    Some(command)
+    let mut words = vec!["mp".to_owned(), "run".to_owned(), "--all".to_owned()];
+    let mut flag = |name: &str, value: String| words.extend([name.to_owned(), quoted(&value)]);
+    if let Some(folder) = &global.project {
+        flag("--project", folder.display().to_string());
+    }
+    for file in &global.config {
+        flag("--config", file.display().to_string());
+    }
+    for set in &global.set {
+        flag("--set", set.clone());
+    }
+    if let Some(as_of) = as_of {
+        flag("--as-of", as_of);
+    }
+    Some(words.join(" "))
+}
+
+/// The as_of of the last run of these folders, where it is not the one that a run would take anyway.
+fn recorded_as_of(project: &Project, graph: &Graph) -> Option<String> {
+    // Extract notes it only where it matters, and keeps an older one as long as nothing changes.
+    let tasks = graph.tasks().iter().filter(|task| task.stage() != "extract");
+    let manifests = tasks.filter_map(|task| {
+        // What cannot be read says nothing.
+        project.store.manifest(task.stage(), task.source()).ok()?.good()
+    });
+    let last = manifests.max_by(|a, b| a.run.id.cmp(&b.run.id))?;
+    last.ingredients.as_of.clone().filter(|as_of| *as_of != project.config().as_of().to_string())
+}
+
+/// A word as a shell wants it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./=,:@%+-".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 fn document(
-    global: &Global,
-    project: &Project,
     result: &Verification,
+    commands: &[Option<String>],
     exit: ExitCode,
     seconds: f64,
 ) -> Value {
-    let to_run = |to_run: &ToRun| {
+    let to_run = |(to_run, command): (&ToRun, &Option<String>)| {
         json!({
             "task": to_run.task,
             "why": to_run.why,
             "output": to_run.home.output.display().to_string(),
-            "command": command(global, project, to_run),
+            "command": command,
         })
     };
     json!({
@@ -162,17 +198,27 @@ fn document(
         "bytes": result.bytes,
         "seconds": seconds,
         "findings": result.findings,
-        "to_run": result.to_run.iter().map(to_run).collect::<Vec<Value>>(),
+        "to_run": result.to_run.iter().zip(commands).map(to_run).collect::<Vec<Value>>(),
     })
 }
 
-fn words(global: &Global, project: &Project, result: &Verification, repair: bool) -> String {
+fn words(
+    project: &Project,
+    result: &Verification,
+    commands: &[Option<String>],
+    repair: bool,
+) -> String {
     let mut text = String::new();
     for finding in &result.findings {
         text.push_str(&lines(project, finding));
     }
-    let (all, well) =
-        (result.findings.len(), result.findings.iter().filter(|it| is_well(it)).count());
+    let count =
+        |wanted: fn(&Finding) -> bool| result.findings.iter().filter(|it| wanted(it)).count();
+    let mended = count(is_well);
+    let to_run = count(|it| it.remedy.as_ref().is_some_and(|remedy| remedy.to_run));
+    let is_busy = |it: &Finding| matches!(it.trouble, Trouble::Busy { .. });
+    let busy = count(is_busy);
+    let left = result.findings.len().saturating_sub(mended + to_run + busy);
     let looked_at = format!(
         "{} artifacts, {} objects, {} manifests, {}",
         result.artifacts,
@@ -181,14 +227,26 @@ fn words(global: &Global, project: &Project, result: &Verification, repair: bool
         output::size(result.bytes)
     );
     let has = |wanted: fn(&Trouble) -> bool| result.findings.iter().any(|it| wanted(&it.trouble));
-    text.push_str(&match (all, all - well) {
-        (0, _) if result.manifests + result.objects == 0 => {
+    let left_is = if repair { "not mended" } else { "not as they should be" };
+    let parts = [
+        (mended, "mended"),
+        (to_run, "to be made again"),
+        (left, left_is),
+        (busy, "could not be judged"),
+    ];
+    let parts: Vec<String> = (parts.into_iter().filter(|(count, _)| *count > 0))
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    text.push_str(&match parts.is_empty() {
+        true if result.manifests + result.objects == 0 => {
             "there is nothing to verify yet\n".to_owned()
         }
-        (0, _) => format!("all is well: {looked_at}\n"),
-        (all, 0) => format!("{all} found, all mended: {looked_at}\n"),
-        (all, left) if repair => format!("{all} found, {left} not mended: {looked_at}\n"),
-        (all, _) => format!("{all} not as they should be: {looked_at}\n"),
+        true if result.to_run.is_empty() => format!("all is well: {looked_at}\n"),
+        true => format!("what is there is whole, but not all is there: {looked_at}\n"),
+        false if mended == result.findings.len() && result.to_run.is_empty() => {
+            format!("{mended} found, all mended: {looked_at}\n")
+        }
+        false => format!("{}: {looked_at}\n", parts.join(", ")),
     });
     let can_mend = has(|it| !matches!(it, Trouble::Busy { .. } | Trouble::Newer { .. }));
     if has(|it| matches!(it, Trouble::Newer { .. })) {
@@ -196,11 +254,11 @@ fn words(global: &Global, project: &Project, result: &Verification, repair: bool
     } else if !repair && can_mend {
         text.push_str("`mp verify --repair` mends what can be mended\n");
     }
-    let mut commands = std::collections::BTreeMap::<Option<String>, Vec<&str>>::new();
-    for to_run in &result.to_run {
-        commands.entry(command(global, project, to_run)).or_default().push(&to_run.task);
+    let mut by_command = BTreeMap::<&Option<String>, Vec<&str>>::new();
+    for (to_run, command) in result.to_run.iter().zip(commands) {
+        by_command.entry(command).or_default().push(&to_run.task);
     }
-    for (command, tasks) in commands {
+    for (command, tasks) in by_command {
         let tasks = tasks.join(", ");
         text.push_str(&match command {
             Some(command) => format!("still to run: {tasks}, with `{command}`\n"),
@@ -226,7 +284,7 @@ fn lines(project: &Project, finding: &Finding) -> String {
         FindingKind::FileResult => format!("  the kept result of a file, of {by}\n"),
     });
     if let Some(remedy) = &finding.remedy {
-        let sign = if remedy.mended { "→" } else { "✗ not mended:" };
+        let sign = if remedy.mended || remedy.to_run { "→" } else { "✗ not mended:" };
         text.push_str(&format!("  {sign} {}\n", remedy.done));
     }
     text

@@ -3,6 +3,7 @@
 //!
 //! Reads and judges nothing: what cannot be read is listed as such, what is of a newer mp as well.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,6 +18,7 @@ use super::manifest::{Extra, Manifest, ManifestError, Status};
 use super::parsed::{PARSED_VERSION, Record, list};
 
 const FAILED: &str = ".failed";
+const QUALITY: &str = "quality";
 
 /// A task in the folders of one home, by its index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +166,8 @@ impl Census {
                     self.torn.push(Torn { path, why, of: None, below: task.clone() });
                 }
                 Some(Read::Good(manifest, digest)) => {
-                    let modified = fs_err::metadata(&path)?.modified()?;
+                    // Another process may have removed it since.
+                    let Some(modified) = modified_if_there(&path)? else { continue };
                     results.push(Kept { path, modified, digest, manifest: slim(*manifest) });
                 }
             }
@@ -233,11 +236,21 @@ pub(super) fn read_manifest(
     }))
 }
 
-/// There may be thousands of manifests, and what they tell of each input is most of them.
+/// There may be thousands of manifests, and what they tell of each input is most of them. Of the one that
+/// publishes beyond its own folder they say for whom.
 fn slim(manifest: Manifest) -> Manifest {
     let mut manifest = Manifest { extra: Extra::default(), counts: Map::new(), ..manifest };
-    manifest.ingredients.inputs.clear();
+    if manifest.stage != QUALITY {
+        manifest.ingredients.inputs.clear();
+    }
     manifest
+}
+
+fn modified_if_there(path: &Path) -> io::Result<Option<SystemTime>> {
+    match fs_err::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        facts => Ok(Some(facts?.modified()?)),
+    }
 }
 
 fn name_of(folder: &Path) -> String {

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use super::census::Spot;
 use super::digest::Digest;
 use super::error::StoreError;
+use crate::exit_code::ExitCode;
 
 /// What a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -99,8 +100,10 @@ impl std::fmt::Display for Trouble {
 /// What was done about a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Remedy {
-    /// Is all well now, or will be after the next run?
+    /// Is all well with it now?
     pub mended: bool,
+    /// It is gone, and its task runs again.
+    pub to_run: bool,
     pub done: String,
 }
 
@@ -119,6 +122,9 @@ pub struct Finding {
     /// Whose it is, if it is no matter of the store alone.
     #[serde(skip)]
     pub(super) spot: Option<Spot>,
+    /// What kept it from being mended may be over soon.
+    #[serde(skip)]
+    pub(super) is_temporary: bool,
 }
 
 /// A path in a document; one that is no text, as people see it.
@@ -127,6 +133,18 @@ pub fn as_shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::E
 }
 
 impl Finding {
+    /// Something about which nothing was done yet.
+    pub(super) fn of(
+        kind: FindingKind,
+        path: &Path,
+        trouble: Trouble,
+        needed_by: Vec<String>,
+        spot: Option<Spot>,
+    ) -> Finding {
+        let path = path.to_owned();
+        Finding { kind, path, trouble, needed_by, remedy: None, spot, is_temporary: false }
+    }
+
     /// What a newer mp wrote.
     pub(super) fn newer(error: &StoreError) -> Finding {
         let path = match error {
@@ -135,16 +153,32 @@ impl Finding {
         };
         let trouble = Trouble::Newer { detail: error.to_string() };
         let kind = FindingKind::Manifest;
-        Finding { kind, path, trouble, needed_by: Vec::new(), remedy: None, spot: None }
+        Finding::of(kind, &path, trouble, Vec::new(), None)
     }
 
-    /// All is well with it now, or will be after the next run.
+    /// All is well with it now.
     pub(super) fn mended(&mut self, done: impl Into<String>) {
-        self.remedy = Some(Remedy { mended: true, done: done.into() });
+        self.remedy = Some(Remedy { mended: true, to_run: false, done: done.into() });
+    }
+
+    /// All will be well with it after the next run.
+    pub(super) fn runs_again(&mut self, done: impl Into<String>) {
+        self.remedy = Some(Remedy { mended: false, to_run: true, done: done.into() });
     }
 
     /// It is as it was, and this is why.
     pub(super) fn left(&mut self, why: impl Into<String>) {
-        self.remedy = Some(Remedy { mended: false, done: why.into() });
+        self.remedy = Some(Remedy { mended: false, to_run: false, done: why.into() });
+    }
+
+    /// It is as it was, for something failed.
+    pub(super) fn left_by(&mut self, error: &StoreError) {
+        self.left(error.to_string());
+        self.is_temporary = error.exit_code() == ExitCode::Temporary;
+    }
+
+    /// Is it worth another try, without anything being changed before?
+    pub fn is_temporary(&self) -> bool {
+        self.is_temporary || matches!(self.trouble, Trouble::Busy { .. })
     }
 }

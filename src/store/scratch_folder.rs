@@ -16,6 +16,8 @@ const PREFIX: &str = "mp-rebuild-";
 #[derive(Debug)]
 pub struct ScratchFolder {
     path: PathBuf,
+    /// The folder around it goes too, if nobody else uses it.
+    is_own_base: bool,
     _lock: Lock,
 }
 
@@ -25,8 +27,9 @@ impl ScratchFolder {
         base.join(format!("{PREFIX}{run_id}"))
     }
 
-    /// Makes one below `base`, and removes those there that killed processes left.
-    pub fn make(base: &Path, run_id: &str) -> Result<ScratchFolder, LockError> {
+    /// Makes one below `base`, and removes those there that killed processes left. With `is_own_base`
+    /// `base` itself goes once it is empty; else it is the user's.
+    pub fn make(base: &Path, run_id: &str, is_own_base: bool) -> Result<ScratchFolder, LockError> {
         for path in list(base)? {
             if is_left(&path) {
                 fs_err::remove_dir_all(&path)?;
@@ -35,7 +38,7 @@ impl ScratchFolder {
         let path = ScratchFolder::place(base, run_id);
         let lock = Layout::scratch_lock(&path);
         let lock = Lock::acquire(&lock, Duration::ZERO, &AtomicBool::new(false), &mut |_| {})?;
-        Ok(ScratchFolder { path, _lock: lock })
+        Ok(ScratchFolder { path, is_own_base, _lock: lock })
     }
 }
 
@@ -43,7 +46,9 @@ impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // What stays is found by `mp gc` and by the next one.
         let _ = fs_err::remove_dir_all(&self.path);
-        if let Some(base) = self.path.parent() {
+        if self.is_own_base
+            && let Some(base) = self.path.parent()
+        {
             // Goes only if it is empty.
             let _ = fs_err::remove_dir(base);
         }
@@ -70,9 +75,9 @@ mod tests {
         let left = base.join("mp-rebuild-1");
         fs_err::create_dir_all(&left).unwrap();
         fs_err::write(Layout::scratch_lock(&left), "").unwrap();
-        let first = ScratchFolder::make(&base, "2").unwrap();
+        let first = ScratchFolder::make(&base, "2", true).unwrap();
         assert!(first.path.is_dir() && theirs.is_dir() && !left.exists());
-        let second = ScratchFolder::make(&base, "3").unwrap();
+        let second = ScratchFolder::make(&base, "3", true).unwrap();
         assert!(first.path.is_dir() && !is_left(&first.path));
         drop((first, second));
         assert_eq!(list(&base).unwrap(), [theirs]);

@@ -36,6 +36,10 @@ pub(super) struct Documents {
     /// Why either cannot be read: the last good manifest, that of the failed attempt.
     pub torn: Option<(PathBuf, String)>,
     pub torn_failed: Option<(PathBuf, String)>,
+    /// Why the good manifest was set aside.
+    pub aside: Option<String>,
+    /// Something of a good result is published, and no manifest tells of it.
+    pub is_lost: bool,
 }
 
 /// A published name and the contents that it may rightly have.
@@ -53,6 +57,8 @@ pub(super) struct Sight<'a> {
     pub scope: &'a Scope<'a>,
     pub census: Census,
     pub wanted: BTreeMap<Digest, Wanted>,
+    /// Where each content is published, by whomever: each a copy, if it is whole.
+    pub published: BTreeMap<Digest, Vec<PathBuf>>,
     pub seen: BTreeMap<PathBuf, Seen>,
 }
 
@@ -98,13 +104,125 @@ impl Documents {
     }
 }
 
-impl Sight<'_> {
+impl<'a> Sight<'a> {
+    /// Reads all that is to be judged by; nothing is looked at yet.
+    pub fn take(store: &'a Store, scope: &'a Scope<'a>) -> Result<Sight<'a>, StoreError> {
+        let census = Census::take(store, scope.homes)?;
+        let (wanted, published, seen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut sight = Sight { store, scope, census, wanted, published, seen };
+        sight.published = sight.where_published();
+        sight.restrict_to_tasks();
+        sight.wanted = sight.who_wants_what();
+        sight.restrict_to_home();
+        Ok(sight)
+    }
+
     pub fn home(&self, spot: &Spot) -> &Layout {
         self.scope.homes.get(spot.home).unwrap_or(self.store.layout())
     }
 
+    /// The homes of which a manifest may be: several where they share its folder.
+    pub fn sharing(&self, spot: &Spot) -> Vec<&Layout> {
+        let own = self.home(spot);
+        let folder = own.home(&spot.stage).as_os_str();
+        let others =
+            self.scope.homes.iter().filter(|it| it.home(&spot.stage).as_os_str() == folder);
+        let mut homes = vec![own];
+        homes.extend(others.filter(|other| *other != own));
+        homes
+    }
+
+    /// Of the homes of which a manifest may be the one that was asked for or that has the newest Gold.
+    pub fn last_run(&self, spot: &Spot) -> &Layout {
+        let homes = self.sharing(spot);
+        let asked = homes.iter().find(|home| self.scope.only == Some(**home));
+        let newest = |home: &&&Layout| match features(home) {
+            Some(Read::Good(manifest, _)) => Some(manifest.run.id),
+            _ => None,
+        };
+        let only = (homes.len() == 1).then(|| self.home(spot));
+        let last = || homes.iter().max_by_key(newest);
+        only.or(asked.copied()).or_else(|| last().copied()).unwrap_or(self.home(spot))
+    }
+
+    /// The homes in which an artifact may be, each folder once.
+    fn whereabouts(&self, spot: &Spot, place: &Place) -> Vec<&Layout> {
+        let own = self.home(spot);
+        if own.folder(place.folder) == own.home(&spot.stage) {
+            return vec![own];
+        }
+        let mut folders = BTreeSet::new();
+        let mut homes = self.sharing(spot);
+        homes.retain(|home| folders.insert(home.folder(place.folder).as_os_str()));
+        homes
+    }
+
+    /// The home in which an artifact should be. Of several that share its manifest it is the one where it
+    /// fits, else those whose Gold the manifest was made of: the last run of all of them left it, and what
+    /// the others published is no longer told of.
+    pub fn possible(
+        &self,
+        spot: &Spot,
+        task: &Documents,
+        artifact: &Artifact,
+        seen: &dyn Fn(&Path) -> Seen,
+    ) -> Vec<&Layout> {
+        let mut homes = self.whereabouts(spot, &artifact.place);
+        if homes.len() < 2 {
+            return homes;
+        }
+        let fits = |home: &&Layout| {
+            self.trouble(home, artifact, &seen(&home.path(&artifact.place))).is_none()
+        };
+        if let Some(fitting) = homes.iter().copied().find(|home| fits(home)) {
+            return vec![fitting];
+        }
+        let inputs = task.good.iter().flat_map(|good| good.manifest.ingredients.inputs.values());
+        let inputs: BTreeSet<Digest> = inputs.map(|input| input.sha256).collect();
+        homes.retain(|home| {
+            matches!(features(home), Some(Read::Good(manifest, _))
+            if manifest.published(&Place::gold()).is_some_and(|gold| inputs.contains(&gold.sha256)))
+        });
+        homes
+    }
+
+    /// What is wrong with an artifact in the folders of a home.
+    fn trouble(&self, home: &Layout, artifact: &Artifact, seen: &Seen) -> Option<Trouble> {
+        let trouble = artifact_trouble(artifact, seen)?;
+        // It went with the Gold that it vouched for, and comes back with it.
+        let went = trouble == Trouble::Missing
+            && artifact.place == Place::success()
+            && matches!(features(home), Some(Read::Aside(_)));
+        (!went).then_some(trouble)
+    }
+
+    fn where_published(&self) -> BTreeMap<Digest, Vec<PathBuf>> {
+        let mut published = BTreeMap::<Digest, Vec<PathBuf>>::new();
+        for named in &self.census.manifests {
+            for output in named.manifest.outputs.iter().filter(|output| output.published) {
+                let homes = self.whereabouts(&named.spot, &output.place);
+                let paths = homes.into_iter().map(|home| home.path(&output.place));
+                published.entry(output.sha256).or_default().extend(paths);
+            }
+        }
+        published
+    }
+
+    /// Leaves out what belongs to other folders than those asked for.
+    fn restrict_to_home(&mut self) {
+        let Some(only) = self.scope.only else { return };
+        let is_theirs = |spot: &Spot| self.sharing(spot).contains(&only);
+        let manifests = self.census.manifests.iter().map(|it| is_theirs(&it.spot)).collect();
+        let aside = self.census.aside.iter().map(|it| is_theirs(&it.spot)).collect();
+        let torn = self.census.torn.iter();
+        let torn = torn.map(|it| it.of.as_ref().is_none_or(|(spot, _)| is_theirs(spot))).collect();
+        retain(&mut self.census.manifests, manifests);
+        retain(&mut self.census.aside, aside);
+        retain(&mut self.census.torn, torn);
+    }
+
     /// Leaves out what belongs to other tasks than those asked for.
-    pub fn restrict(&mut self) {
+    fn restrict_to_tasks(&mut self) {
         let Some(tasks) = self.scope.tasks else { return };
         let census = &mut self.census;
         census.manifests.retain(|named| tasks.contains(&named.spot.task()));
@@ -114,7 +232,7 @@ impl Sight<'_> {
         census.aside.retain(|aside| tasks.contains(&aside.spot.task()));
     }
 
-    pub fn who_wants_what(&self) -> BTreeMap<Digest, Wanted> {
+    fn who_wants_what(&self) -> BTreeMap<Digest, Wanted> {
         let mut wanted = BTreeMap::<Digest, Wanted>::new();
         let mut add = |digest: Digest, by: String, mode: Option<u32>, promise: Option<&PathBuf>| {
             let entry = wanted.entry(digest).or_default();
@@ -161,7 +279,49 @@ impl Sight<'_> {
                 *place = Some((torn.path.clone(), torn.why.clone()));
             }
         }
+        self.find_lost(&mut tasks);
         tasks
+    }
+
+    /// Adds the tasks whose manifest is gone.
+    fn find_lost(&self, tasks: &mut BTreeMap<Spot, Documents>) {
+        let known =
+            self.census.results.iter().map(|kept| (&kept.manifest.stage, &kept.manifest.source));
+        let known: BTreeSet<(&String, &Option<String>)> = known.collect();
+        let mut asked = BTreeSet::new();
+        for (at, home) in self.scope.homes.iter().enumerate() {
+            for (stage, source) in &known {
+                let path = home.manifest(stage, source.as_deref());
+                let is_in_scope = self.scope.only.is_none_or(|only| only == home);
+                if !is_in_scope || path.symlink_metadata().is_ok() || !asked.insert(path) {
+                    continue;
+                }
+                let (stage, source) = ((*stage).clone(), (*source).clone());
+                let spot = Spot { home: at, stage, source };
+                if self.is_lost(&spot, tasks.get(&spot).unwrap_or(&Documents::default())) {
+                    tasks.entry(spot).or_default().is_lost = true;
+                }
+            }
+        }
+    }
+
+    /// Is anything there that a good result of the task publishes, and only a good one? As long as a
+    /// result is kept, its names are known.
+    fn is_lost(&self, spot: &Spot, task: &Documents) -> bool {
+        if task.good.is_some() || task.torn.is_some() || task.torn_failed.is_some() {
+            return false;
+        }
+        let home = self.home(spot);
+        let failed = task.failed.as_ref().map(|failed| &failed.manifest);
+        let results = self.census.results.iter().map(|kept| &kept.manifest);
+        let of_task = results.filter(|it| (&it.stage, &it.source) == (&spot.stage, &spot.source));
+        let places = of_task.flat_map(|it| &it.outputs).filter(|output| output.published);
+        let own: BTreeSet<&Place> = places
+            .map(|output| &output.place)
+            .filter(|place| home.folder(place.folder) == home.home(&spot.stage))
+            .filter(|place| failed.is_none_or(|failed| failed.published(place).is_none()))
+            .collect();
+        own.into_iter().any(|place| home.path(place).symlink_metadata().is_ok())
     }
 
     /// Every object that is there or should be, as far as it is in scope.
@@ -189,15 +349,15 @@ impl Sight<'_> {
         task: &Documents,
         seen: &dyn Fn(&Path) -> Seen,
     ) -> Vec<Finding> {
-        let finding = |kind, path: &Path, trouble| Finding {
-            kind,
-            path: path.to_owned(),
-            trouble,
-            needed_by: vec![spot.task()],
-            remedy: None,
-            spot: Some(spot.clone()),
+        let finding = |kind, path: &Path, trouble| {
+            Finding::of(kind, path, trouble, vec![spot.task()], Some(spot.clone()))
         };
         let mut findings = Vec::new();
+        if task.is_lost {
+            let (stage, source) = spot.key();
+            let path = self.home(spot).manifest(stage, source);
+            findings.push(finding(FindingKind::Manifest, &path, Trouble::Missing));
+        }
         for (path, why) in [&task.torn, &task.torn_failed].into_iter().flatten() {
             let trouble = Trouble::Torn { detail: why.clone() };
             findings.push(finding(FindingKind::Manifest, path, trouble));
@@ -210,8 +370,11 @@ impl Sight<'_> {
             findings.push(finding(FindingKind::Manifest, &good.path, trouble));
         }
         for artifact in task.artifacts(&self.census) {
-            let path = self.home(spot).path(&artifact.place);
-            if let Some(trouble) = artifact_trouble(&artifact, &seen(&path)) {
+            // Where nobody can tell which of several it is, the first stands for all.
+            let homes = self.possible(spot, task, &artifact, seen);
+            let Some(home) = homes.first() else { continue };
+            let path = home.path(&artifact.place);
+            if let Some(trouble) = self.trouble(home, &artifact, &seen(&path)) {
                 findings.push(finding(FindingKind::Artifact, &path, trouble));
             }
         }
@@ -225,14 +388,10 @@ impl Sight<'_> {
             Err(LockError::Cancelled { .. }) => return Err(VerifyError::Stopped),
             Err(held @ LockError::Held { .. }) => {
                 let (stage, source) = spot.key();
-                return Ok(vec![Finding {
-                    kind: FindingKind::Manifest,
-                    path: self.home(spot).manifest(stage, source),
-                    trouble: Trouble::Busy { detail: held.to_string() },
-                    needed_by: vec![spot.task()],
-                    remedy: None,
-                    spot: Some(spot.clone()),
-                }]);
+                let path = self.home(spot).manifest(stage, source);
+                let trouble = Trouble::Busy { detail: held.to_string() };
+                let (kind, by) = (FindingKind::Manifest, vec![spot.task()]);
+                return Ok(vec![Finding::of(kind, &path, trouble, by, Some(spot.clone()))]);
             }
             // Where there are no locks, nobody can be asked.
             Err(LockError::Store(_)) => None,
@@ -266,7 +425,8 @@ impl Sight<'_> {
                 true => home.failed_manifest(stage, source),
             };
             match read_manifest(&path, &spot.task(), failed)? {
-                None | Some(Read::Aside(_)) => {}
+                None => {}
+                Some(Read::Aside(why)) => task.aside = Some(why),
                 Some(Read::Newer(error)) => return Err(error),
                 Some(Read::Torn(why)) => {
                     let place = if failed { &mut task.torn_failed } else { &mut task.torn };
@@ -279,7 +439,20 @@ impl Sight<'_> {
                 }
             }
         }
+        task.is_lost = task.aside.is_none() && self.is_lost(spot, &task);
         Ok(task)
+    }
+
+    /// Every path at which something of these tasks is or may be published.
+    pub fn published_paths(&self, tasks: &BTreeMap<Spot, Documents>) -> BTreeSet<PathBuf> {
+        let mut paths = BTreeSet::new();
+        for (spot, task) in tasks {
+            for artifact in task.artifacts(&self.census) {
+                let homes = self.whereabouts(spot, &artifact.place);
+                paths.extend(homes.into_iter().map(|home| home.path(&artifact.place)));
+            }
+        }
+        paths
     }
 
     /// What is wrong with objects and with what the store keeps.
@@ -289,14 +462,7 @@ impl Sight<'_> {
         not_kept: &mut usize,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let finding = |kind, path: &Path, trouble, needed_by| Finding {
-            kind,
-            path: path.to_owned(),
-            trouble,
-            needed_by,
-            remedy: None,
-            spot: None,
-        };
+        let finding = |kind, path: &Path, trouble, by| Finding::of(kind, path, trouble, by, None);
         for torn in self.census.torn.iter().filter(|torn| torn.of.is_none()) {
             let kind = match torn.path.starts_with(self.store.layout().results_dir()) {
                 true => FindingKind::Result,
@@ -326,6 +492,17 @@ impl Sight<'_> {
         }
         findings
     }
+}
+
+/// What is told of the Gold of a home.
+fn features(home: &Layout) -> Option<Read> {
+    read_manifest(&home.manifest("features", None), "features", false).ok().flatten()
+}
+
+/// Keeps those of which it is said.
+fn retain<T>(items: &mut Vec<T>, is_kept: Vec<bool>) {
+    let mut is_kept = is_kept.into_iter();
+    items.retain(|_| is_kept.next().unwrap_or(true));
 }
 
 fn octal(mode: u32) -> String {

@@ -7,22 +7,24 @@
 //! Judges; what is done about it is in `mend`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::Store;
-use super::census::{Census, Spot};
+use super::census::Spot;
 use super::error::StoreError;
-use super::finding::Finding;
+use super::finding::{Finding, FindingKind};
 use super::layout::Layout;
 use super::rehash::{OnBytes, Seen, Stopped, look, look_at_all};
 use super::sight::{Documents, Sight};
 
 /// What is to be looked at, and how.
 pub struct Scope<'a> {
-    /// The folders of the runs whose artifacts are looked at.
+    /// The folders of all runs that share the store.
     pub homes: &'a [Layout],
+    /// Those of them whose artifacts are looked at; `None`: all.
+    pub only: Option<&'a Layout>,
     /// These tasks and what they need; `None`: all of them and every object.
     pub tasks: Option<&'a BTreeSet<String>>,
     /// Files that are hashed at the same time.
@@ -86,30 +88,15 @@ impl Store {
     /// changed but what the memo knows; nothing is either while something of a newer mp is found.
     pub fn verify_all(&self, scope: &Scope<'_>, repair: bool) -> Result<Verification, VerifyError> {
         let _in_use = self.in_use_if_there()?;
-        let mut sight = Sight {
-            store: self,
-            scope,
-            census: Census::take(self, scope.homes)?,
-            wanted: BTreeMap::new(),
-            seen: BTreeMap::new(),
-        };
-        sight.restrict();
-        sight.wanted = sight.who_wants_what();
+        let mut sight = Sight::take(self, scope)?;
         let tasks = sight.tasks();
-        let artifacts: BTreeSet<PathBuf> = tasks
-            .iter()
-            .flat_map(|(spot, task)| {
-                let home = sight.home(spot);
-                task.artifacts(&sight.census).into_iter().map(|it| home.path(&it.place))
-            })
-            .collect();
         let objects = sight.objects()?;
-        let paths = artifacts.iter().chain(objects.values()).cloned();
+        let paths = sight.published_paths(&tasks).into_iter().chain(objects.values().cloned());
         let (seen, bytes) = look_at_all(paths, scope.threads, scope.cancel, scope.on_bytes)?;
         sight.seen = seen;
 
         let mut result = Verification {
-            artifacts: artifacts.len(),
+            artifacts: tasks.values().map(|task| task.artifacts(&sight.census).len()).sum(),
             objects: objects
                 .values()
                 .filter(|path| sight.seen.get(*path) != Some(&Seen::Missing))
@@ -137,8 +124,25 @@ impl Store {
         }
         result.to_run = to_run
             .into_iter()
-            .map(|(spot, why)| ToRun { home: sight.home(&spot).clone(), task: spot.task(), why })
+            .map(|(spot, why)| ToRun {
+                home: sight.last_run(&spot).clone(),
+                task: spot.task(),
+                why,
+            })
             .collect();
         Ok(result)
+    }
+
+    /// What is wrong with the published files in scope. Nothing is changed.
+    pub fn published_findings(&self, scope: &Scope<'_>) -> Result<Vec<Finding>, VerifyError> {
+        let mut sight = Sight::take(self, scope)?;
+        let tasks = sight.tasks();
+        let paths = sight.published_paths(&tasks);
+        sight.seen = look_at_all(paths, scope.threads, scope.cancel, scope.on_bytes)?.0;
+        let seen = |path: &Path| sight.seen.get(path).cloned().unwrap_or_else(|| look(path));
+        let mut findings: Vec<Finding> =
+            tasks.iter().flat_map(|(spot, task)| sight.judge(spot, task, &seen)).collect();
+        findings.retain(|finding| finding.kind == FindingKind::Artifact);
+        Ok(findings)
     }
 }

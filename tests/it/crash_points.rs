@@ -178,7 +178,7 @@ fn damaged() -> Scenario {
     for kept in files_below(&start.path("data/.mp/results/preprocess.payments")) {
         std::fs::remove_file(kept).expect("removed");
     }
-    Scenario { name: "damaged", start, args: vec!["verify", "--repair"], code: 0 }
+    Scenario { name: "damaged", start, args: vec!["verify", "--repair"], code: 1 }
 }
 
 /// There are results that nobody will want.

@@ -96,6 +96,7 @@ mod run_cache;
 mod signals;
 /// Damage of every kind, named and mended.
 mod verify;
+mod verify_mend;
 
 // How it speaks.
 /// The DAG files for Airflow.

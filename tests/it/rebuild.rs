@@ -133,10 +133,40 @@ fn without_a_result_there_is_nothing_to_compare() {
 }
 
 #[test]
-fn damage_on_disk_does_not_keep_it_from_comparing() {
+fn damage_on_disk_is_told_and_does_not_keep_it_from_comparing() {
     let project = done();
-    std::fs::remove_file(project.view().gold_path()).expect("removed");
+    let gold = project.view().gold_path();
+    std::fs::remove_file(&gold).expect("removed");
     std::fs::remove_dir_all(project.path("data/.mp")).expect("removed");
+    let missing = "training_dataset.parquet is missing";
+    for (junk, text) in [(None, missing), (Some("j"), "training_dataset.parquet is damaged")] {
+        if let Some(junk) = junk {
+            std::fs::write(&gold, junk).expect("written");
+        }
+        let outcome = project.mp(&["verify", "--rebuild"]).fails(1);
+        let outcome = outcome.prints(&[text, "came out as recorded", "mp verify --repair"]);
+        assert!(!outcome.stdout.contains("the same to the byte"), "{outcome}");
+        let facts = project.mp(&["verify", "--rebuild", "--json"]).fails(1).json("verify");
+        assert_eq!((&facts["ok"], &facts["differences"]), (&json!(false), &json!([])));
+        assert_eq!(facts["damaged"][0]["path"], json!(gold.to_str()), "{facts:#}");
+        project.mp(&["verify", "--rebuild", "extract"]).success();
+    }
+}
+
+#[test]
+fn of_an_attempt_that_failed_it_is_not_said_that_it_never_ran() {
+    let project = Project::november().with("quality.min_data_quality_score", json!(1));
+    project.mp(&["run", "--all"]).fails(5);
+    let outcome = project.mp(&["verify", "--rebuild"]).fails(6);
+    let outcome = outcome.says(&["its last attempt failed: the quality gate is shut"]);
+    assert!(!outcome.stderr.contains("never run"), "{outcome}");
+}
+
+#[test]
+fn what_a_shut_gate_took_away_is_no_damage() {
+    let project = done();
+    let shut = ["run", "--all", "--set", "quality.min_data_quality_score=1"];
+    project.mp(&shut).fails(5);
     project.mp(&["verify", "--rebuild"]).success();
 }
 
@@ -150,6 +180,11 @@ fn the_scratch_folder_may_be_elsewhere_but_not_among_the_data() {
     project.write("scratch/mine", "kept");
     project.mp(&["verify", "--rebuild", "--scratch", "scratch"]).success();
     assert_eq!(Snapshot::of(&project.path("scratch")).names(), ["mine"].into());
+    std::fs::create_dir(project.path("empty")).expect("a folder");
+    for (folder, is_mine) in [("empty", true), ("new", false)] {
+        project.mp(&["verify", "--rebuild", "--scratch", folder]).success();
+        assert_eq!(project.path(folder).exists(), is_mine, "{folder}");
+    }
     let outcome = project.mp(&["verify", "--rebuild", "--dry-run"]).success();
     assert!(outcome.stdout.contains("would compute 8 tasks"), "{outcome}");
 }
