@@ -78,14 +78,15 @@ def peers(found: dict) -> str:
     for name, spread in found["ratios"].items():
         times = f"{spread['median']:.2f} ({spread['low']:.2f}–{spread['high']:.2f})"
         rows.append([versions[name], *full(found["runs"][name]), times])
-    if found.get("floor"):
-        share = ratio(found["floor"], found["runs"]["mp"])
-        rows.append(["floor", *full(found["floor"]), f"{share:.2f}"])
+    if floor := found.get("floor"):
+        cpu = f"{floor['cpu']['median']:.1f} s"
+        share = ratio(floor, found["runs"]["mp"])
+        rows.append(["floor", seconds(floor["wall"]), cpu, "", f"{share:.2f}"])
     text += table(["", *COLUMNS, "ratio to mp"], rows)
-    if found.get("floor"):
+    if floor:
         text += (
-            "The floor: the same Silver and Gold columns, already in memory, through the same"
-            " Parquet writer, several at once.\n\n"
+            "The floor: the same columns of Silver and Gold, already in memory, through the same"
+            " contract and Parquet writer on as many threads, into nothing.\n\n"
         )
     one = found["same"]["DuckDB"]
     text += (
