@@ -155,7 +155,7 @@ fn every_version_of_the_memo_is_read() {
 #[test]
 fn every_version_of_a_note_is_read_and_a_newer_one_is_not_touched() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("note");
+    let path = folder.path().join("0123456789abcdef-preprocess.prints");
     let over = |_: &Path| false;
     for text in AWAITED {
         fs_err::write(&path, text).unwrap();
