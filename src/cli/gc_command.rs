@@ -10,8 +10,13 @@ use super::project::Project;
 use super::signals::Signals;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::machine::{Locks, try_locks};
-use crate::store::{Collection, Garbage, GcError, Keeping, Layout};
+use crate::machine::{Locks, is_probe, try_locks_of};
+use crate::observe::LogGuard;
+use crate::progress::{Event, EventSink};
+use crate::store::{Collection, Garbage, GcError, Keeping, Layout, Sought, StoreError, Wait};
+
+/// Under this name a wait is told.
+const NAME: &str = "gc";
 
 /// Arguments of `mp gc`.
 #[derive(Debug, Args)]
@@ -28,64 +33,82 @@ pub(super) struct GcArgs {
 /// Lists or deletes what nobody needs.
 pub(super) fn gc(global: &Global, args: &GcArgs) -> Result<ExitCode, Error> {
     let project = Project::load(global)?;
-    let days: Vec<Layout> = days(&project).into_iter().map(|day| day.layout).collect();
-    let homes = project.store.homes(&days)?;
+    let homes = || {
+        let days: Vec<Layout> = days(&project).into_iter().map(|day| day.layout).collect();
+        project.store.homes(&days)
+    };
     let keeping = args.keep_runs.map_or(Keeping::Newest, Keeping::Runs);
-    let store_folder = &project.store.layout().store;
+    let sought = Sought { homes: &homes, keeping, is_probe };
     let apply = args.apply && !global.dry_run;
-    let collection = if apply {
+    let (collection, exit) = if apply {
         let signals = Signals::listen(project.store.stop())?;
-        let _log = project.start_log(global, true);
-        if store_folder.is_dir() {
-            check_locks(store_folder)?;
-        }
-        let collected = project.store.collect(&homes, keeping, global.lock_timeout, &signals.stop);
-        let collection = collected.map_err(|error| refused(error, signals.exit_code()))?;
-        for thing in &collection.garbage {
-            let error = thing.error.as_deref();
-            tracing::info!(path = %thing.path.display(), bytes = thing.bytes, error, "removed: {}", thing.why);
-        }
-        collection
+        let log = project.start_log(global, true);
+        let stopped = || signals.exit_code().unwrap_or(ExitCode::Interrupted);
+        let collection = remove(global, &project, &sought, &signals, &log)
+            .map_err(|error| refused(error, stopped()))?;
+        let is_failed = collection.garbage.iter().any(|thing| thing.error.is_some());
+        let exit = match collection.left {
+            0 if is_failed => ExitCode::Failure,
+            0 => ExitCode::Success,
+            _ => stopped(),
+        };
+        (collection, exit)
     } else {
-        project.store.garbage(&homes, keeping).map_err(|error| refused(error, None))?
+        let found = project.store.garbage(&sought);
+        (found.map_err(|error| refused(error, ExitCode::Interrupted))?, ExitCode::Success)
     };
     if global.json {
-        let Collection { garbage, in_use_by } = &collection;
+        let Collection { garbage, left, in_use_by } = &collection;
         let facts = json!({
             "applied": apply,
             "keep_runs": args.keep_runs,
             "garbage": garbage,
             "bytes": garbage.iter().map(|thing| thing.bytes).sum::<u64>(),
             "frees_bytes": garbage.iter().map(|thing| thing.frees_bytes).sum::<u64>(),
+            "left": left,
             "in_use_by": in_use_by,
         });
         output::document("gc", facts)?;
     } else {
         output::text(&words(&project, &collection, apply))?;
     }
-    let failed = collection.garbage.iter().any(|thing| thing.error.is_some());
-    Ok(if failed { ExitCode::Failure } else { ExitCode::Success })
+    Ok(exit)
 }
 
-/// Deleting is safe only where locks keep others out.
-fn check_locks(store: &std::path::Path) -> Result<(), Error> {
-    match try_locks(store) {
-        Ok(Locks::Work) => Ok(()),
-        Ok(Locks::KeepNobodyOut) => {
-            let text =
-                format!("locks in `{}` keep nobody out: nothing is deleted", store.display());
-            let hint = "put the store on a local disk or a network file system with locks (NFS 4)";
-            Err(Error::with_hint(ExitCode::Failure, text, hint))
-        }
-        Err(error) => Err(crate::store::StoreError::from(error).into()),
+/// Deletes what is found. Where nothing is, nothing is written: no store is made, and the one there may be
+/// read-only.
+fn remove(
+    global: &Global,
+    project: &Project,
+    sought: &Sought<'_>,
+    signals: &Signals,
+    log: &LogGuard,
+) -> Result<Collection, GcError> {
+    let store = &project.store;
+    if store.garbage(sought)?.garbage.is_empty() {
+        return Ok(Collection::default());
     }
+    // Deleting is safe only where locks keep others out.
+    let lock = store.layout().keep_lock();
+    let locks = try_locks_of(&lock).map_err(|error| StoreError::of_lock(&lock, error))?;
+    if locks == Locks::KeepNobodyOut {
+        return Err(StoreError::NoLocksKept { path: lock }.into());
+    }
+    let display = log.display();
+    let on_wait = |holder: &str| display.event(&Event::Waiting { task: NAME, holder });
+    let (timeout, cancel) = (global.lock_timeout, &*signals.stop);
+    let wait = Wait { timeout, cancel, on_wait: &on_wait };
+    store.collect(sought, &wait, &mut |thing| {
+        let (path, error) = (thing.path.display(), thing.error.as_deref());
+        tracing::info!(%path, bytes = thing.bytes, error, "removed: {}", thing.why);
+    })
 }
 
-fn refused(error: GcError, signal: Option<ExitCode>) -> Error {
+fn refused(error: GcError, stopped: ExitCode) -> Error {
     let text = error.to_string();
     match error {
         GcError::Store(error) => error.into(),
-        GcError::Stopped => Error::new(signal.unwrap_or(ExitCode::Interrupted), text),
+        GcError::Stopped => Error::new(stopped, text),
         GcError::InUse { .. } => {
             let hint = "wait for it to end, or wait longer with `--lock-timeout`; without `--apply` \
                         nothing waits";
@@ -95,7 +118,7 @@ fn refused(error: GcError, signal: Option<ExitCode>) -> Error {
 }
 
 fn words(project: &Project, collection: &Collection, applied: bool) -> String {
-    let Collection { garbage, in_use_by } = collection;
+    let Collection { garbage, left, in_use_by } = collection;
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["what", "size", "why"]);
@@ -112,11 +135,20 @@ fn words(project: &Project, collection: &Collection, applied: bool) -> String {
         text.push_str(&format!("in use by {by}: what it makes now may be among these\n"));
     }
     if garbage.is_empty() {
-        return text + "nothing to remove: somebody needs all that there is\n";
+        let is_store = project.store.layout().store.is_dir();
+        let why = if is_store { "all that there is is needed" } else { "there is no store yet" };
+        return text + "nothing to remove: " + why + "\n";
     }
     let sum = |bytes: fn(&Garbage) -> u64| output::size(garbage.iter().map(bytes).sum());
     let (all, frees) = (sum(|thing| thing.bytes), sum(|thing| thing.frees_bytes));
     let count = garbage.len();
+    if *left > 0 {
+        return text
+            + &format!(
+                "stopped: {count} removed, {all}, of which {frees} are free now; {left} are left: \
+                 `mp gc --apply` goes on with them\n"
+            );
+    }
     text.push_str(&format!("{}\n", table.trim_fmt()));
     text.push_str(&match applied {
         true => format!("{count} removed, {all}, of which {frees} are free now\n"),

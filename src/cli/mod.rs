@@ -178,13 +178,15 @@ said about damage.")]
   mp gc --apply                          delete it
   mp gc --keep-runs 1 --apply            keep nothing to go back to but the last run
 
-Kept is what the manifests name, of every day that still has its folder; what another task has yet to \
-read; and results to go back to. Of those each run keeps the newest store.keep of each task and removes \
-older ones by itself, so without `--keep-runs` only leftovers are listed: of killed and failed runs, of \
-days whose folders are gone. `--keep-runs N` keeps those of the last N runs in place of that, as far as \
-they are still there, and the records of those runs in place of 200. Artifacts are never touched.
+Kept is what the manifests name, of every day that still has its folder; what another task has yet \
+to read; and results to go back to. Of those each run keeps the newest store.keep of each task and \
+removes older ones by itself, so without `--keep-runs` only leftovers are listed: of killed and failed \
+runs, of days whose folders are gone. `--keep-runs N` keeps those of the last N runs in place of that, \
+as far as they are still there, and the records of those runs in place of 200. Artifacts are never \
+touched, nor are files that mp did not make.
 
-Listing waits for nobody. Deleting waits up to `--lock-timeout` for whoever runs, then exits with 75.")]
+Listing waits for nobody. Deleting waits up to `--lock-timeout` for whoever runs, then exits with 75. \
+SIGINT and SIGTERM stop it between two files: what is left goes with the next `mp gc --apply`.")]
     Gc(gc_command::GcArgs),
     /// Draw the graph of tasks
     #[command(after_help = "Examples:

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::project::Project;
 use crate::config::Origin;
@@ -13,7 +14,7 @@ use crate::progress::{Event, EventSink};
 use crate::scheduler::{Reason, RunSummary, TaskResult, TaskState};
 use crate::store::{
     Asked, ErrorFact, RECORD_VERSION, RunRecord, RunStatus, Running, SettingFact, Stopwatch,
-    StoreError, TaskEnd, TaskRecord,
+    StoreError, TaskEnd, TaskRecord, Wait,
 };
 
 /// So many reasons of a task are recorded; with a thousand new files there are a thousand.
@@ -44,7 +45,8 @@ impl<'a> Recorder<'a> {
     }
 
     /// The run is over.
-    pub fn end(self, summary: &RunSummary, exit: ExitCode) {
+    /// Waits for the store as long as `lock_timeout`, if the run had it at all.
+    pub fn end(self, summary: &RunSummary, exit: ExitCode, lock_timeout: Duration) {
         let history = self.project.store.history();
         let begun = self.begun.get().is_some();
         let written = if summary.is_up_to_date() {
@@ -55,7 +57,10 @@ impl<'a> Recorder<'a> {
             record.status = RunStatus::Ended;
             record.exit_code = Some(exit.code());
             record.tasks = summary.tasks.iter().map(|task| self.task(task)).collect();
-            history.end(record)
+            let (task, cancel) = ("history", &**self.project.store.stop());
+            let on_wait = |holder: &str| self.listener.event(&Event::Waiting { task, holder });
+            let timeout = if begun { lock_timeout } else { Duration::ZERO };
+            history.end(record, &Wait { timeout, cancel, on_wait: &on_wait })
         };
         let failed = match self.begun.into_inner() {
             Some(Err(error)) => Some(error),

@@ -220,7 +220,7 @@ pub(super) fn carry_out(
     };
     let idle = exit == ExitCode::Success && summary.is_up_to_date();
     let exit = if idle { args.exit_if_nothing() } else { exit };
-    recorder.end(&summary, exit);
+    recorder.end(&summary, exit, global.lock_timeout);
     let Some(mode) = &global.mode else {
         report(global, project, asked, &summary, exit, log.log_file())?;
         if args.timings && !global.json {

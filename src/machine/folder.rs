@@ -84,17 +84,35 @@ fn refusal(path: &Path, access: rustix::fs::Access) -> Option<io::Error> {
     }
 }
 
-/// Locks a file in a folder that exists, and then tries to lock it once more.
+/// The same as [`try_locks_of`] with a file of its own, in a folder that exists.
 pub fn try_locks(folder: &Path) -> io::Result<Locks> {
-    let file = probe(folder)?;
-    let unlocked = |error: TryLockError| io::Error::other(error.to_string());
-    file.as_file().try_lock().map_err(unlocked)?;
-    let second = fs_err::File::open(file.path())?;
+    try_locks_of(probe(folder)?.path())
+}
+
+/// Locks a file, which is made only if it is not there, and then tries to lock it once more. Whoever
+/// holds it already keeps it.
+pub fn try_locks_of(file: &Path) -> io::Result<Locks> {
+    let mut options = fs_err::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let (first, second) = (options.open(file)?, options.open(file)?);
+    match first.file().try_lock_shared() {
+        Ok(()) => {}
+        // This process is kept out.
+        Err(TryLockError::WouldBlock) => return Ok(Locks::Work),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
     match second.file().try_lock() {
         Err(TryLockError::WouldBlock) => Ok(Locks::Work),
         Ok(()) => Ok(Locks::KeepNobodyOut),
-        Err(error @ TryLockError::Error(_)) => Err(unlocked(error)),
+        Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Is that the name of a file with which something was tried? One that stays was left by a kill.
+pub fn is_probe(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|rest| {
+        rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 fn probe(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
@@ -110,6 +128,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(try_write(folder.path()).unwrap().modified.is_some());
         assert_eq!(try_locks(folder.path()).unwrap(), Locks::Work);
+        let name = probe(folder.path()).unwrap().path().file_name().unwrap().to_owned();
+        assert!(is_probe(name.to_str().unwrap()) && !is_probe(".mp-doctor-notes.txt"));
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
     }
 

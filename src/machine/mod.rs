@@ -9,6 +9,8 @@ mod memory;
 mod space;
 
 pub use cgroup::Limits;
-pub use folder::{Locks, Writable, first_refused, nearest_folder, try_locks, try_write};
+pub use folder::{
+    Locks, Writable, first_refused, is_probe, nearest_folder, try_locks, try_locks_of, try_write,
+};
 pub use memory::Memory;
 pub use space::Space;

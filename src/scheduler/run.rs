@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ use crate::dag::TaskId;
 use crate::exit_code::ExitCode;
 use crate::progress::Event;
 use crate::store::{
-    Digest, InUse, Ingredients, MadeBy, Manifest, Output, Stopwatch, Store, StoreError,
+    Digest, InUse, Ingredients, MadeBy, Manifest, Output, Stopwatch, StoreError, Wait,
 };
 use crate::task::Failure;
 
@@ -174,11 +174,17 @@ impl Run {
         self.ending.load(Ordering::Relaxed)
     }
 
-    /// From now on nobody removes anything from the store. A run with nothing to do never asks.
-    pub(super) fn hold(&self, store: &Store) -> Result<(), StoreError> {
+    /// From now on nobody removes anything from the store. A run with nothing to do never asks. Tasks
+    /// that begin together wait together.
+    pub(super) fn hold(&self, scheduler: &Scheduler<'_>, task: &TaskId) -> Result<(), StoreError> {
+        let Scheduler { store, options, events, cancel, .. } = *scheduler;
+        let began = Instant::now();
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         if in_use.is_none() {
-            *in_use = Some(store.in_use()?);
+            let timeout = options.lock_timeout.saturating_sub(began.elapsed());
+            let task = task.as_str();
+            let on_wait = |holder: &str| events.event(&Event::Waiting { task, holder });
+            *in_use = Some(store.in_use(&Wait { timeout, cancel, on_wait: &on_wait })?);
         }
         Ok(())
     }

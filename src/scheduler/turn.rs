@@ -163,7 +163,7 @@ impl<'a> Turn<'a> {
         let awaited = plan.awaited.contains(self.task);
         if awaited {
             // What is there now must still be there when its note is written.
-            self.run.hold(scheduler.store)?;
+            self.run.hold(scheduler, self.task)?;
         }
         if let Ok(look) = seen.map_or_else(|| self.look(), |look| Ok(look.clone())) {
             self.check_settled(&look)?;
@@ -183,8 +183,8 @@ impl<'a> Turn<'a> {
         if self.run.is_ending() {
             return Ok(Ended::NotBegun);
         }
+        self.run.hold(scheduler, self.task)?;
         self.run.tell_started(scheduler, self.task, &self.reasons);
-        self.run.hold(scheduler.store)?;
         let lock = self.lock()?;
         let look = match self.look() {
             Ok(look) => look,

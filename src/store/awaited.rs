@@ -22,7 +22,7 @@ use super::digest::Digest;
 use super::error::StoreError;
 use super::keep::is_old;
 use super::layout::task_name;
-use super::parsed::list;
+use super::parsed::{is_short, list};
 use crate::fault;
 
 /// The version written, and the newest that can be read.
@@ -98,6 +98,9 @@ pub(super) fn awaited(
         if newer_note(&path)?.is_some() {
             return Ok(None);
         }
+        if !is_note(&path) {
+            continue;
+        }
         match fingerprint_in(&path)? {
             Some(fingerprint) if !is_over(&path) => {
                 found.insert(fingerprint);
@@ -110,11 +113,20 @@ pub(super) fn awaited(
     Ok(Some(found))
 }
 
+/// Does a note have such a name? What has another is not of ours.
+pub(super) fn is_note(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    path.is_file() && name.split_once('-').is_some_and(|(place, _)| is_short(place))
+}
+
 /// Why a note is not to be touched, if a newer mp has written it.
 pub(super) fn newer_note(path: &Path) -> Result<Option<StoreError>, StoreError> {
     #[derive(Deserialize)]
     struct Version {
         awaited_version: u64,
+    }
+    if path.is_dir() {
+        return Ok(None);
     }
     let bytes = atomic::read_if_there(path)?.unwrap_or_default();
     let version = serde_json::from_slice::<Version>(&bytes).ok();

@@ -15,7 +15,7 @@ use super::digest::Digest;
 use super::error::StoreError;
 use super::layout::{Layout, MANIFESTS};
 use super::manifest::{Extra, Manifest, ManifestError, Status};
-use super::parsed::{PARSED_VERSION, Record, list};
+use super::parsed::{PARSED_VERSION, Record, folders, list};
 
 const FAILED: &str = ".failed";
 const QUALITY: &str = "quality";
@@ -127,10 +127,10 @@ impl Census {
                 }
             }
         }
-        for folder in list(&store.layout().results_dir())? {
+        for folder in folders(&store.layout().results_dir())? {
             census.results_of(&folder)?;
         }
-        for folder in list(&store.layout().parsed_dir())? {
+        for folder in folders(&store.layout().parsed_dir())? {
             for path in list(&folder)? {
                 census.file(&folder, path)?;
             }

@@ -22,6 +22,15 @@ pub enum StoreError {
     /// As some network file systems do.
     #[error("the file system of `{}` refuses locks: {error}", path.display())]
     NoLocks { path: PathBuf, error: io::Error },
+    /// Another process has the store for itself, and the wait for it is over.
+    #[error("the store is in use by {by}")]
+    InUse { by: String },
+    /// The note of some folders says nothing, so nobody knows who needs what.
+    #[error("`{}` is damaged: whose results the store holds cannot be told", path.display())]
+    HomeNote { path: PathBuf },
+    /// Nothing is removed where nobody can be kept out.
+    #[error("locks like `{}` keep nobody out: nothing is deleted", path.display())]
+    NoLocksKept { path: PathBuf },
     /// An object that was counted on is missing or not what its name says.
     #[error("the object `{}` is missing or damaged", path.display())]
     Object { path: PathBuf },
@@ -29,7 +38,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Of a lock that could not be asked for.
-    pub(super) fn of_lock(path: &Path, error: io::Error) -> StoreError {
+    pub fn of_lock(path: &Path, error: io::Error) -> StoreError {
         let refused = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS].map(Errno::raw_os_error);
         match error.raw_os_error() {
             Some(code) if refused.contains(&code) => {
@@ -51,6 +60,7 @@ impl StoreError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             StoreError::Io(error) if is_temporary(error) => ExitCode::Temporary,
+            StoreError::InUse { .. } => ExitCode::Temporary,
             _ => ExitCode::Failure,
         }
     }
@@ -61,9 +71,17 @@ impl StoreError {
             _ if self.is_disk_full() => Some("free some disk space and run again".to_owned()),
             StoreError::Newer { .. } => Some("use the newer mp".to_owned()),
             StoreError::InTheWay { .. } => Some("move the folder away".to_owned()),
-            StoreError::NoLocks { .. } => Some(
+            StoreError::NoLocks { .. } | StoreError::NoLocksKept { .. } => Some(
                 "some network file systems have no locks, or are mounted without: put the data folders on \
                  a local disk or on NFS 4; `mp doctor` tries their locks"
+                    .to_owned(),
+            ),
+            StoreError::InUse { .. } => {
+                Some("wait for it to end, or wait longer with `--lock-timeout`".to_owned())
+            }
+            StoreError::HomeNote { .. } => Some(
+                "run a task with `--force` with each configuration that uses this store, which writes its \
+                 note again; delete the note if it is damaged still"
                     .to_owned(),
             ),
             StoreError::Object { .. } => Some("run again with `--force`".to_owned()),

@@ -3,15 +3,15 @@
 //! Kept is what a manifest of any folder names, as long as it is there; what some task has yet to read;
 //! and of the results that could be restored the newest of each task (`store.keep`, as `keep` has it after
 //! each commit) or those of the last runs. Everything else below the store goes, and what killed or failed
-//! runs left beside the artifacts. Finding waits for nobody; beside a run it may take what is being made for garbage.
-//! Removing holds the store alone, finds again and then removes in such an order that a kill leaves
-//! no record of what is gone. Never touches an artifact.
+//! runs left beside the artifacts. What has no name that mp gives is not of ours, and is left out. Finding waits for nobody; beside a run it may take what is being made for garbage.
+//! Removing holds the store alone, finds again and then removes in such an order that a kill or a
+//! signal leaves no record of what is gone. Never touches an artifact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,17 +19,17 @@ use serde::Serialize;
 
 use super::Store;
 use super::atomic::{Owner, parent, remove_if_there};
-use super::awaited::{fingerprint_in, newer_note};
+use super::awaited::{fingerprint_in, is_note, newer_note};
 use super::census::{Census, Kept};
 use super::clock::Moment;
 use super::digest::Digest;
 use super::error::StoreError;
 use super::finding::as_shown;
 use super::history::KEEP_RUNS;
-use super::keep::{AWAITED_GRACE, PARSED_GRACE, is_old, list_temporary};
+use super::keep::{AWAITED_GRACE, PARSED_GRACE, Wait, is_old, list_temporary};
 use super::layout::{Layout, MANIFESTS, REJECTS};
 use super::lock::Lock;
-use super::parsed::list;
+use super::parsed::{folders, is_outdated, is_record, list};
 use super::runs::newest_first;
 use super::scratch_folder::is_left;
 use crate::fault;
@@ -44,6 +44,15 @@ pub enum Keeping {
     Newest,
     /// Those of so many runs.
     Runs(usize),
+}
+
+/// Where is looked, and for what.
+pub struct Sought<'a> {
+    /// The folders of all that use the store, as they are when it is asked.
+    pub homes: &'a dyn Fn() -> Result<Vec<Layout>, StoreError>,
+    pub keeping: Keeping,
+    /// Is that the name of a file that another part of mp leaves when it is killed?
+    pub is_probe: fn(&str) -> bool,
 }
 
 /// What a thing was.
@@ -86,6 +95,8 @@ pub struct Garbage {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Collection {
     pub garbage: Vec<Garbage>,
+    /// So many more are there that were not removed, because it was to stop.
+    pub left: usize,
     /// Who is at work on the store just now, as far as they say.
     pub in_use_by: Vec<String>,
 }
@@ -109,47 +120,62 @@ impl From<io::Error> for GcError {
 
 impl Store {
     /// Lists what nobody needs, in the order in which it would go.
-    pub fn garbage(&self, homes: &[Layout], keeping: Keeping) -> Result<Collection, GcError> {
+    pub fn garbage(&self, sought: &Sought<'_>) -> Result<Collection, GcError> {
+        let homes = (sought.homes)()?;
         let in_use_by = match self.is_in_use() {
-            true => self.users(homes),
+            true => self.users(&homes),
             false => Vec::new(),
         };
-        Ok(Collection { garbage: self.find(homes, keeping)?, in_use_by })
+        Ok(Collection { garbage: self.find(&homes, sought)?, left: 0, in_use_by })
     }
 
-    /// Removes what nobody needs, once nobody uses the store; waits for that as long as `timeout`.
+    /// Removes what nobody needs, once nobody uses the store. `on_end` hears of each thing what became of
+    /// it. Makes a store where there is none.
     pub fn collect(
         &self,
-        homes: &[Layout],
-        keeping: Keeping,
-        timeout: Duration,
-        cancel: &AtomicBool,
+        sought: &Sought<'_>,
+        wait: &Wait<'_>,
+        on_end: &mut dyn FnMut(&Garbage),
     ) -> Result<Collection, GcError> {
-        if self.find(homes, keeping)?.is_empty() {
-            // Where there is no store, none is made.
-            return Ok(Collection::default());
-        }
+        let is_stopped = || wait.cancel.load(Ordering::Relaxed);
         let began = Instant::now();
+        let mut told = false;
         let _alone = loop {
             if let Some(alone) = self.alone()? {
                 break alone;
             }
-            if cancel.load(Ordering::Relaxed) {
+            if is_stopped() {
                 return Err(GcError::Stopped);
             }
-            if began.elapsed() >= timeout {
-                let users = self.users(homes);
-                return Err(GcError::InUse { by: users.join(", ") });
+            let left = wait.timeout.saturating_sub(began.elapsed());
+            let by = || Ok::<_, StoreError>(self.users(&(sought.homes)()?).join(", "));
+            if left.is_zero() {
+                return Err(GcError::InUse { by: by()? });
             }
-            thread::sleep(POLL);
+            if !told && began.elapsed() >= POLL {
+                (wait.on_wait)(&by()?);
+                told = true;
+            }
+            thread::sleep(left.min(POLL));
         };
-        let mut garbage = self.find(homes, keeping)?;
-        for thing in &mut garbage {
-            if let Err(error) = remove(thing) {
-                thing.error = Some(error.to_string());
+        // Others may have come while it waited, with folders of their own.
+        let mut garbage = self.find(&(sought.homes)()?, sought)?;
+        let all = garbage.len();
+        for place in 0..all {
+            let thing = &mut garbage[place];
+            let removed = if is_stopped() { Ok(false) } else { remove(thing, &is_stopped) };
+            if matches!(removed, Ok(false)) {
+                garbage.truncate(place);
+                break;
             }
+            thing.error = removed.err().map(|error| error.to_string());
+            on_end(thing);
         }
-        Ok(Collection { garbage, in_use_by: Vec::new() })
+        if garbage.is_empty() && all > 0 {
+            return Err(GcError::Stopped);
+        }
+        let left = all - garbage.len();
+        Ok(Collection { garbage, left, in_use_by: Vec::new() })
     }
 
     /// Who is at work, by the locks of tasks; somebody is even where no lock tells.
@@ -168,11 +194,15 @@ impl Store {
         users.into_iter().collect()
     }
 
-    fn find(&self, homes: &[Layout], keeping: Keeping) -> Result<Vec<Garbage>, StoreError> {
+    fn find(&self, homes: &[Layout], sought: &Sought<'_>) -> Result<Vec<Garbage>, GcError> {
+        let keeping = sought.keeping;
+        if let Some(path) = self.damaged_home()? {
+            return Err(StoreError::HomeNote { path }.into());
+        }
         let mut census = Census::take(self, homes)?;
         if !census.newer.is_empty() {
             // What it needs is not for this one to say.
-            return Err(census.newer.swap_remove(0));
+            return Err(census.newer.swap_remove(0).into());
         }
         let now = Moment::now().system_time();
         let mut search = Search { store: self, homes, census: &census, found: Vec::new() };
@@ -181,9 +211,12 @@ impl Store {
         search.failed()?;
         search.notes()?;
         search.records(keeping)?;
-        search.temporary(now)?;
+        search.temporary(now, sought.is_probe)?;
         search.rebuilds()?;
         let mut found = search.found;
+        if self.is_stopping() {
+            return Err(GcError::Stopped);
+        }
         found.sort_by(|a, b| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
         count_freed(&mut found);
         Ok(found)
@@ -241,6 +274,10 @@ impl Search<'_> {
         for kept in &census.results {
             let Kept { manifest, path, .. } = kept;
             let key = (manifest.task(), manifest.fingerprint);
+            if !is_record(path) {
+                live.extend(outputs(manifest));
+                continue;
+            }
             let place = places.entry(manifest.task()).or_default();
             *place += 1;
             let is_wanted = match keeping {
@@ -266,7 +303,8 @@ impl Search<'_> {
             };
             self.add(GarbageKind::Result, path, why);
         }
-        for torn in census.torn.iter().filter(|torn| torn.of.is_none()) {
+        let torn = census.torn.iter().filter(|torn| torn.of.is_none());
+        for torn in torn.filter(|torn| is_record(&torn.path)) {
             let kind = match torn.path.starts_with(self.store.layout().results_dir()) {
                 true => GarbageKind::Result,
                 false => GarbageKind::FileResult,
@@ -290,7 +328,10 @@ impl Search<'_> {
             let is_live = anchor.is_some_and(|anchor| live.contains(anchor));
             let is_released = anchor.is_some_and(|anchor| released.contains(anchor));
             // An extract that failed on its limit will want them again.
-            if is_live || !(is_released || is_old(&file.path, now, PARSED_GRACE)) {
+            if is_live
+                || !is_record(&file.path)
+                || !(is_released || is_old(&file.path, now, PARSED_GRACE))
+            {
                 kept.extend(&file.objects);
             } else {
                 released.extend(&file.objects);
@@ -298,16 +339,20 @@ impl Search<'_> {
                 self.add(GarbageKind::FileResult, &file.path, why);
             }
         }
-        for path in &census.outdated {
+        for path in census.outdated.iter().filter(|path| is_outdated(path)) {
             let why = "results of files in the form of an earlier mp";
             self.add(GarbageKind::FileResult, path, why);
         }
         live.extend(kept);
-        for folder in list(&self.store.layout().objects_dir())? {
+        for folder in folders(&self.store.layout().objects_dir())? {
+            if self.store.is_stopping() {
+                return Ok(());
+            }
             for path in list(&folder)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let Ok(digest) = name.parse::<Digest>() else { continue };
-                if live.contains(&digest) || !path.is_file() {
+                let is_ours = path == self.store.layout().object(&digest) && path.is_file();
+                if live.contains(&digest) || !is_ours {
                     continue;
                 }
                 let why = match released.contains(&digest) {
@@ -324,11 +369,14 @@ impl Search<'_> {
     fn awaited(&mut self, now: SystemTime) -> Result<BTreeSet<(String, Digest)>, StoreError> {
         let census = self.census;
         let mut awaited = BTreeSet::new();
-        for folder in list(&self.store.layout().awaited_dir())? {
+        for folder in folders(&self.store.layout().awaited_dir())? {
             let task = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             for path in list(&folder)? {
                 if let Some(newer) = newer_note(&path)? {
                     return Err(newer);
+                }
+                if !is_note(&path) {
+                    continue;
                 }
                 let Some(fingerprint) = fingerprint_in(&path)? else {
                     self.add(GarbageKind::Note, &path, "a torn note");
@@ -372,7 +420,10 @@ impl Search<'_> {
             for path in list(&home.processed.join(REJECTS))? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let Some(source) = name.strip_suffix(FAILED_REJECTS) else { continue };
-                if !home.failed_manifest("extract", Some(source)).exists()
+                // Whoever extracts has the lock first: without one the name is by chance.
+                let is_ours = home.lock_file("extract", Some(source)).is_file() && path.is_file();
+                if is_ours
+                    && !home.failed_manifest("extract", Some(source)).exists()
                     && self.found.iter().all(|found| found.path != path)
                 {
                     let why = format!("extract.{source} noted no failed attempt");
@@ -408,7 +459,7 @@ impl Search<'_> {
     }
 
     /// What killed runs were writing: their locks are free.
-    fn temporary(&mut self, now: SystemTime) -> Result<(), StoreError> {
+    fn temporary(&mut self, now: SystemTime, is_probe: fn(&str) -> bool) -> Result<(), StoreError> {
         let mut alive: Vec<Owner> = Vec::new();
         for path in lock_files(self.homes) {
             if Lock::held(&path).is_some()
@@ -418,10 +469,7 @@ impl Search<'_> {
             }
         }
         let layout = self.store.layout();
-        let memo = layout.memo_file();
-        if Lock::held(&memo.with_extension("lock")).is_some() {
-            alive.push(Owner::of(memo.as_os_str().as_encoded_bytes()));
-        }
+        let memo_is_written = Lock::held(&layout.memo_file().with_extension("lock")).is_some();
         let mut folders: BTreeSet<PathBuf> =
             self.homes.iter().flat_map(Layout::written_folders).collect();
         folders.extend([layout.tmp_dir(), layout.store.clone()]);
@@ -432,12 +480,17 @@ impl Search<'_> {
             for path in list_temporary(&folder)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 if let Some(pid) = Owner::pid_in(name) {
-                    if !alive.iter().any(|owner| owner.made(name)) {
+                    let is_alive = memo_is_written && folder == layout.store;
+                    if !is_alive && !alive.iter().any(|owner| owner.made(name)) {
                         let why = format!("process {pid} was writing it and is gone");
                         self.add(GarbageKind::Temporary, &path, why);
                     }
-                } else if folder == layout.tmp_dir() && is_old(&path, now, PARSED_GRACE) {
-                    self.add(GarbageKind::Temporary, &path, "nobody writes it any more");
+                } else if is_probe(name) && is_old(&path, now, PARSED_GRACE) {
+                    self.add(
+                        GarbageKind::Temporary,
+                        &path,
+                        "a check of this folder that was killed",
+                    );
                 }
             }
         }
@@ -481,7 +534,8 @@ fn count_freed(found: &mut [Garbage]) {
         let left = names.entry((facts.dev(), facts.ino())).or_insert_with(|| facts.nlink());
         *left = left.saturating_sub(1);
     }
-    for thing in found {
+    // The last of its names is the one that counts.
+    for thing in found.iter_mut().rev() {
         if let Some(facts) = facts(&thing.path) {
             let left = names.insert((facts.dev(), facts.ino()), u64::MAX);
             if left != Some(0) {
@@ -491,18 +545,40 @@ fn count_freed(found: &mut [Garbage]) {
     }
 }
 
-fn remove(thing: &Garbage) -> io::Result<()> {
+/// True once it is gone, false if it was stopped before.
+fn remove(thing: &Garbage, is_stopped: &dyn Fn() -> bool) -> io::Result<bool> {
     fault::point("gc.remove")?;
     let facts = fs_err::symlink_metadata(&thing.path);
-    if facts.is_ok_and(|facts| facts.is_dir()) {
-        fs_err::remove_dir_all(&thing.path)?;
-    } else {
+    if !facts.is_ok_and(|facts| facts.is_dir()) {
         remove_if_there(&thing.path)?;
+    } else if !remove_folder(&thing.path, is_stopped)? {
+        return Ok(false);
     }
     let in_store = !matches!(thing.kind, GarbageKind::Failed | GarbageKind::Temporary);
     if in_store {
         // Only an empty folder can be removed this way.
         let _ = fs_err::remove_dir(parent(&thing.path)?);
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Folders first: the lock by which a scratch folder is known goes last. False if it was stopped before.
+fn remove_folder(folder: &Path, is_stopped: &dyn Fn() -> bool) -> io::Result<bool> {
+    let is_folder =
+        |path: &PathBuf| fs_err::symlink_metadata(path).is_ok_and(|facts| facts.is_dir());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        list_temporary(folder)?.into_iter().partition(is_folder);
+    for below in folders {
+        if !remove_folder(&below, is_stopped)? {
+            return Ok(false);
+        }
+    }
+    for file in files {
+        if is_stopped() {
+            return Ok(false);
+        }
+        remove_if_there(&file)?;
+    }
+    fs_err::remove_dir(folder)?;
+    Ok(true)
 }

@@ -14,7 +14,7 @@ use super::Store;
 use super::atomic::{self, Owner, remove_if_there};
 use super::digest::Digest;
 use super::error::StoreError;
-use super::keep::list_temporary;
+use super::keep::{Wait, list_temporary};
 use super::manifest::{InputFact, ManifestError};
 use super::parsed::list;
 use super::run_record::{RunRecord, RunStatus, TaskRecord};
@@ -123,9 +123,10 @@ impl<'a> History<'a> {
         }
     }
 
-    /// A task of the run begins. Not made durable: it only matters as long as the machine is up.
+    /// A task of the run begins. Not made durable: it only matters as long as the machine is up. Does not
+    /// wait for the store: a run that begins a task is using it.
     pub fn begin(&self, record: &RunRecord) -> Result<Running, StoreError> {
-        let _in_use = self.store.in_use()?;
+        let _in_use = self.store.in_use(&Wait::none())?;
         let (path, folder) = (self.path(&record.run), self.folder());
         let json = serde_json::to_vec(record).map_err(io::Error::from)?;
         fault::point("history.begin")?;
@@ -133,10 +134,10 @@ impl<'a> History<'a> {
         Ok(Running { _file: file })
     }
 
-    /// The run is over; old records make room.
-    pub fn end(&self, mut record: RunRecord) -> Result<(), StoreError> {
+    /// The run is over; old records make room. Waits for the store, if another process has it for itself.
+    pub fn end(&self, mut record: RunRecord, wait: &Wait<'_>) -> Result<(), StoreError> {
         let folder = self.folder();
-        let in_use = self.store.in_use()?;
+        let in_use = self.store.in_use(wait)?;
         for task in &mut record.tasks {
             self.put_inputs_apart(task)?;
         }
@@ -177,7 +178,7 @@ impl<'a> History<'a> {
                 Ok(record) if place < keep || record.status == RunStatus::Running => {
                     named.extend(record.tasks.iter().filter_map(|task| task.inputs_in));
                 }
-                Err(Skipped::Unreadable { .. }) if place < keep => {}
+                Err(Skipped::Unreadable { .. }) if place < keep || !is_run_id(&file.id) => {}
                 Ok(_) | Err(Skipped::Unreadable { .. }) => gone.push(file.path),
                 Err(Skipped::Store(error)) => return Err(error),
             }
@@ -190,7 +191,7 @@ impl<'a> History<'a> {
         gone.extend(lists.into_iter().filter(|path| all_known && !is_named(path)));
         for folder in [self.folder(), self.store.layout().run_inputs_dir()] {
             let left = list_temporary(&folder)?.into_iter();
-            gone.extend(left.filter(|path| path.extension().is_some_and(|end| end == "tmp")));
+            gone.extend(left.filter(|path| is_temporary(path)));
         }
         Ok(gone)
     }
@@ -211,6 +212,15 @@ impl<'a> History<'a> {
         task.inputs_in = Some(digest);
         Ok(())
     }
+}
+
+/// Could a run have that id? What has another name and says nothing is not of ours.
+fn is_run_id(id: &str) -> bool {
+    id.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b'.' | b'-'))
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).and_then(Owner::pid_in).is_some()
 }
 
 /// Whose the temporary files are. Whoever has the store alone knows that nobody is writing one.

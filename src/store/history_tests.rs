@@ -8,7 +8,7 @@ use super::manifest::InputFact;
 use super::memo::{MEMO_VERSION, Memo};
 use super::parsed::{PARSED_VERSION, Record as ParsedRecord};
 use super::run_record::{RunRecord, RunStatus};
-use super::{Digest, History, Layout, Skipped, Store};
+use super::{Digest, History, Layout, Skipped, Store, Wait};
 
 const RUN: &str = include_str!("../../tests/versions/run.1.json");
 const PARSED: [&str; PARSED_VERSION as usize] =
@@ -60,7 +60,7 @@ fn a_record_comes_back_whole_however_many_inputs_it_has() {
     let project = project();
     let history = project.store.history();
     for (id, inputs) in [("1", 3), ("2", 1_000)] {
-        history.end(record(id, inputs)).unwrap();
+        history.end(record(id, inputs), &Wait::none()).unwrap();
         assert_eq!(history.read(id).unwrap(), record(id, inputs));
     }
     assert_eq!(ids(&history), ["2", "1"], "the newest first");
@@ -83,7 +83,7 @@ fn a_run_is_running_as_long_as_its_process_holds_the_record() {
     drop(running);
     assert_eq!(history.read("1").unwrap().status, RunStatus::Killed);
     let _running = history.begin(&begun).unwrap();
-    history.end(record("1", 0)).unwrap();
+    history.end(record("1", 0), &Wait::none()).unwrap();
     assert_eq!(history.read("1").unwrap().status, RunStatus::Ended);
     assert!(history.remove("1").unwrap() && !history.remove("1").unwrap());
 }
@@ -93,7 +93,7 @@ fn the_oldest_records_go_with_the_lists_that_only_they_name() {
     let project = project();
     let history = project.store.history();
     for id in ["1", "2", "3"] {
-        history.end(record(id, 100)).unwrap();
+        history.end(record(id, 100), &Wait::none()).unwrap();
     }
     let beyond = |keep: usize| -> Vec<String> {
         let gone = history.beyond(keep).unwrap();
@@ -105,10 +105,10 @@ fn the_oldest_records_go_with_the_lists_that_only_they_name() {
     assert_eq!(gone[..2], ["2.json", "1.json"]);
     assert_eq!(gone.len(), 4, "and a list of each: {gone:?}");
     // What a run that was killed in the middle left.
-    let left = project.store.layout().runs_dir().join(".0-1-0.tmp");
+    let left = project.store.layout().runs_dir().join(".0123456789abcdef-1-0.tmp");
     fs_err::write(&left, "{").unwrap();
-    assert_eq!(beyond(3), [".0-1-0.tmp"]);
-    history.end(record("4", 0)).unwrap();
+    assert_eq!(beyond(3), [".0123456789abcdef-1-0.tmp"]);
+    history.end(record("4", 0), &Wait::none()).unwrap();
     assert!(!left.exists());
 }
 
@@ -119,7 +119,7 @@ fn records_of_a_newer_version_and_of_live_runs_stay() {
     let mut begun = record("1", 0);
     begun.status = RunStatus::Running;
     let _running = history.begin(&begun).unwrap();
-    history.end(record("2", 100)).unwrap();
+    history.end(record("2", 100), &Wait::none()).unwrap();
     assert_eq!(history.beyond(0).unwrap().len(), 2, "the record and its list");
     let newer = project.store.layout().runs_dir().join("0.json");
     fs_err::write(&newer, r#"{"record_version": 2}"#).unwrap();
@@ -155,7 +155,7 @@ fn every_version_of_the_memo_is_read() {
 #[test]
 fn every_version_of_a_note_is_read_and_a_newer_one_is_not_touched() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("note");
+    let path = folder.path().join("0123456789abcdef-preprocess.prints");
     let over = |_: &Path| false;
     for text in AWAITED {
         fs_err::write(&path, text).unwrap();

@@ -2,9 +2,11 @@
 //!
 //! A store is shared by all `{as_of}` folders and by configurations that name other folders, and what
 //! they publish must be known before anything of it is removed. A note is a file `homes/<hash>` with the
-//! three folders, relative to the store where they lie near it, so that a project may be moved. It is a hint: without it
-//! whoever looks must be told of the folders. Does not know which days a configuration means.
+//! three folders, relative to the store where they lie near it, so that a project may be moved. All
+//! links are followed: whoever reaches the store by another name finds the same folders. The name is the
+//! hash of what is in it, so damage shows. Does not know which days a configuration means.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ use super::atomic::{self, Owner};
 use super::digest::Digest;
 use super::error::StoreError;
 use super::layout::{Layout, MANIFESTS};
-use super::parsed::list;
+use super::parsed::{is_short, list};
 use crate::fault;
 
 /// The version written, and the newest that can be read.
@@ -30,10 +32,11 @@ struct Note {
 }
 
 impl Store {
-    /// Notes the folders of this store, unless that was done before.
+    /// Notes the folders of this store, unless that was done before and is still there whole.
     pub(super) fn note_home(&self, owner: &Owner) -> Result<(), StoreError> {
         let layout = self.layout();
-        let from = |folder: &Path| relative(&layout.store, folder);
+        let store = real(&layout.store);
+        let from = |folder: &Path| relative(&store, &real(folder));
         let note = Note {
             home_version: HOME_VERSION,
             processed: from(&layout.processed),
@@ -43,7 +46,8 @@ impl Store {
         // Names that are no text cannot be noted; whoever looks must be told of them.
         let Ok(json) = serde_json::to_vec(&note) else { return Ok(()) };
         let path = layout.homes_dir().join(Digest::of_bytes(&json).short());
-        if !path.is_file() {
+        let found = atomic::read_if_there(&path)?.unwrap_or_default();
+        if found != json && !is_newer(&found) {
             fault::point("home.note")?;
             atomic::write(&path, &json, owner, &layout.tmp_dir())?;
         }
@@ -56,50 +60,78 @@ impl Store {
         let own = self.layout();
         let mut homes = vec![own.clone()];
         homes.extend(known.iter().cloned());
-        for path in list(&own.homes_dir())? {
-            if let Some(note) = read(&path)? {
-                homes.push(resolved(own, &note));
-            }
+        for (_, note) in self.home_notes()? {
+            homes.extend(note.map(|note| resolved(own, &note)));
         }
-        let mut found = Vec::new();
+        let (mut found, mut places) = (Vec::new(), BTreeSet::new());
         for home in homes {
-            if has_manifests(&home) && !found.contains(&home) {
+            let place = [&home.processed, &home.output, &home.reports].map(|at| real(at));
+            if has_manifests(&home) && places.insert(place) {
                 found.push(home);
             }
         }
         Ok(found)
     }
 
-    /// Notes of folders that are no longer there, and such that say nothing.
+    /// Notes of folders that are no longer there.
     pub(super) fn stale_homes(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut stale = Vec::new();
+        let own = self.layout();
+        let mut notes = self.home_notes()?;
+        notes.retain(|(_, note)| {
+            note.as_ref().is_some_and(|note| !has_manifests(&resolved(own, note)))
+        });
+        Ok(notes.into_iter().map(|(path, _)| path).collect())
+    }
+
+    /// The first note that is damaged: it cannot be known whose results it stands for.
+    pub(super) fn damaged_home(&self) -> Result<Option<PathBuf>, StoreError> {
+        let damaged = self.home_notes()?.into_iter().find(|(_, note)| note.is_none());
+        Ok(damaged.map(|(path, _)| path))
+    }
+
+    /// All notes; without what they say where they are damaged.
+    fn home_notes(&self) -> Result<Vec<(PathBuf, Option<Note>)>, StoreError> {
+        let mut notes = Vec::new();
         for path in list(&self.layout().homes_dir())? {
-            let is_there =
-                read(&path)?.is_some_and(|note| has_manifests(&resolved(self.layout(), &note)));
-            if !is_there {
-                stale.push(path);
+            if !path.is_file() {
+                continue;
+            }
+            let bytes = atomic::read_if_there(&path)?.unwrap_or_default();
+            let note = read(&path, &bytes)?;
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // What has another name is not of ours.
+            if is_short(name) {
+                let is_whole = Digest::of_bytes(&bytes).short() == name;
+                notes.push((path, note.filter(|_| is_whole)));
             }
         }
-        Ok(stale)
+        Ok(notes)
     }
 }
 
-fn read(path: &Path) -> Result<Option<Note>, StoreError> {
+fn version(bytes: &[u8]) -> u64 {
     #[derive(Deserialize)]
     struct Version {
         home_version: u64,
     }
-    let bytes = atomic::read_if_there(path)?.unwrap_or_default();
-    let version = serde_json::from_slice::<Version>(&bytes).map_or(0, |found| found.home_version);
-    if version > u64::from(HOME_VERSION) {
+    serde_json::from_slice::<Version>(bytes).map_or(0, |found| found.home_version)
+}
+
+fn is_newer(bytes: &[u8]) -> bool {
+    version(bytes) > u64::from(HOME_VERSION)
+}
+
+fn read(path: &Path, bytes: &[u8]) -> Result<Option<Note>, StoreError> {
+    if is_newer(bytes) {
         let (path, what, known) = (path.to_owned(), "note of folders", HOME_VERSION);
-        return Err(StoreError::Newer { path, what, found: version, known });
+        return Err(StoreError::Newer { path, what, found: version(bytes), known });
     }
-    Ok(serde_json::from_slice(&bytes).ok())
+    Ok(serde_json::from_slice(bytes).ok())
 }
 
 fn resolved(own: &Layout, note: &Note) -> Layout {
-    let at = |folder: &Path| normal(&own.store.join(folder));
+    let store = real(&own.store);
+    let at = |folder: &Path| real(&normal(&store.join(folder)));
     Layout {
         processed: at(&note.processed),
         output: at(&note.output),
@@ -127,7 +159,19 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
     here.map(|_| Component::ParentDir).chain(there).collect()
 }
 
-/// The path without `..`, as far as its words go: links are not followed, as they are not in `relative`.
+/// The path with all links followed, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| Some((above, fs_err::canonicalize(above).ok()?)));
+    match found {
+        Some((above, real)) => match path.strip_prefix(above) {
+            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+            _ => real,
+        },
+        None => path.to_owned(),
+    }
+}
+
+/// The path without `..`, as far as its words go: of a real path there is nothing else to follow.
 fn normal(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -152,18 +196,25 @@ mod tests {
 
     #[test]
     fn a_note_of_each_version_is_read_and_a_newer_one_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("note");
+        let path = PathBuf::from("note");
         for text in VERSIONS {
-            fs_err::write(&path, text).unwrap();
-            let note = read(&path).unwrap().unwrap();
+            let note = read(&path, text.as_bytes()).unwrap().unwrap();
             assert_eq!(note.output, Path::new("../2020-11-30/output"));
         }
         let newer = VERSIONS[VERSIONS.len() - 1].replacen("\":1", "\":99", 1);
-        fs_err::write(&path, newer).unwrap();
-        assert!(matches!(read(&path), Err(StoreError::Newer { found: 99, .. })));
-        fs_err::write(&path, "torn").unwrap();
-        assert_eq!(read(&path).unwrap(), None);
+        let found = read(&path, newer.as_bytes());
+        assert!(matches!(found, Err(StoreError::Newer { found: 99, .. })));
+        assert_eq!(read(&path, b"torn").unwrap(), None);
+    }
+
+    #[test]
+    fn a_real_path_follows_links_as_far_as_it_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = fs_err::canonicalize(folder.path()).unwrap();
+        fs_err::create_dir_all(base.join("real/x")).unwrap();
+        fs_err::os::unix::fs::symlink(base.join("real/x"), base.join("link")).unwrap();
+        assert_eq!(real(&base.join("link")), base.join("real/x"));
+        assert_eq!(real(&base.join("link/none/yet")), base.join("real/x/none/yet"));
     }
 
     #[test]

@@ -7,23 +7,25 @@
 //! like any other. A per-file result stays while a kept record names its first object. An object stays while a kept record or per-file result names it.
 //! What was released by a record that goes now goes with it; what nobody ever named (a failed or killed
 //! run) goes once it is old. Published files are links or copies and do not depend on any of this.
+//! What has a name that the store does not give is not of ours, and stays.
 //! Whoever runs tasks holds a shared lock, and nothing is removed while anybody does.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use super::Store;
-use super::atomic::{self, remove_if_there};
+use super::atomic::{self, Owner, remove_if_there};
 use super::awaited::awaited;
 use super::clock::Moment;
 use super::digest::Digest;
 use super::error::StoreError;
-use super::lock::granted;
+use super::lock::{KeptOut, Lock, LockError, granted, holder_text, sign};
 use super::manifest::{Manifest, ManifestError};
-use super::parsed::{Record as ParsedRecord, list};
+use super::parsed::{Record as ParsedRecord, folders, is_record, list};
+use super::verify::VerifyError;
 use crate::fault;
 
 /// Objects and temporary files that nobody names; where locks do not reach (some network file
@@ -34,13 +36,41 @@ pub(super) const PARSED_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Results that nobody came to read. Longer than a backfill waits for its turn or a failed day for repair.
 pub(super) const AWAITED_GRACE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-const POLL: Duration = Duration::from_millis(10);
+/// How somebody waits for a store that another process has for itself.
+pub struct Wait<'a> {
+    pub timeout: Duration,
+    /// Set from outside when the wait is to end.
+    pub cancel: &'a AtomicBool,
+    /// Hears once for whom it waits.
+    pub on_wait: &'a dyn Fn(&str),
+}
+
+impl Wait<'_> {
+    /// Not at all.
+    pub fn none() -> Wait<'static> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Wait { timeout: Duration::ZERO, cancel: &NEVER, on_wait: &|_| {} }
+    }
+}
 
 /// As long as this is held, nothing is removed from the store by others.
 #[derive(Debug)]
 pub struct InUse {
+    _held: KeptOut,
+}
+
+/// As long as this is held, nobody else uses the store.
+#[derive(Debug)]
+pub(super) struct Alone {
     /// Closing it gives the lock back.
-    _file: fs_err::File,
+    file: fs_err::File,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // What is written there now would name a holder that is none; nobody minds if it stays.
+        let _ = self.file.file().set_len(0);
+    }
 }
 
 /// What was removed.
@@ -59,27 +89,39 @@ impl Store {
     }
 
     /// To be held while tasks run, from before the first looks for objects until after the last commit.
-    pub fn in_use(&self) -> Result<InUse, StoreError> {
-        let file = self.keep_lock()?;
-        let path = self.layout().keep_lock();
-        // Somebody tidies up; that takes a moment in a large store.
-        while !granted(&path, file.file().try_lock_shared())? {
-            if self.is_stopping() {
-                return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+    /// Waits while somebody tidies up, which takes a moment in a large store.
+    pub fn in_use(&self, wait: &Wait<'_>) -> Result<InUse, StoreError> {
+        // Makes it, and says so where it cannot be written.
+        drop(self.keep_lock()?);
+        self.share(wait).map_err(|error| match error {
+            LockError::Cancelled { .. } => io::Error::from(io::ErrorKind::Interrupted).into(),
+            LockError::Held { holder, life, .. } => {
+                StoreError::InUse { by: holder_text(holder.as_ref(), life) }
             }
-            thread::sleep(POLL);
-        }
-        Ok(InUse { _file: file })
+            LockError::Store(error) => error,
+        })
     }
 
-    /// The same where there is a store; none is made, and one that cannot be written is not held.
-    pub(super) fn in_use_if_there(&self) -> Result<Option<InUse>, StoreError> {
-        let path = self.layout().keep_lock();
-        let Ok(file) = fs_err::File::open(&path) else { return Ok(None) };
-        while !granted(&path, file.file().try_lock_shared())? {
-            thread::sleep(POLL);
+    /// The same where there is a store; none is made, and one that cannot be read is not held.
+    pub(super) fn in_use_if_there(&self, wait: &Wait<'_>) -> Result<Option<InUse>, VerifyError> {
+        if fs_err::File::open(self.layout().keep_lock()).is_err() {
+            return Ok(None);
         }
-        Ok(Some(InUse { _file: file }))
+        match self.share(wait) {
+            Ok(in_use) => Ok(Some(in_use)),
+            Err(LockError::Cancelled { .. }) => Err(VerifyError::Stopped),
+            Err(LockError::Held { holder, life, .. }) => {
+                Err(StoreError::InUse { by: holder_text(holder.as_ref(), life) }.into())
+            }
+            Err(LockError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    fn share(&self, wait: &Wait<'_>) -> Result<InUse, LockError> {
+        let Wait { timeout, cancel, on_wait } = *wait;
+        let path = self.layout().keep_lock();
+        let held = Lock::keep_others_out(&path, timeout, cancel, &mut |holder| on_wait(holder))?;
+        Ok(InUse { _held: held })
     }
 
     /// Does anybody run tasks or look at everything now? Waits for nobody.
@@ -90,12 +132,15 @@ impl Store {
     }
 
     /// The store for this process alone, as nobody uses it now; `None` if somebody does.
-    pub(super) fn alone(&self) -> Result<Option<InUse>, StoreError> {
+    pub(super) fn alone(&self) -> Result<Option<Alone>, StoreError> {
         let file = self.keep_lock()?;
-        match granted(&self.layout().keep_lock(), file.file().try_lock())? {
-            true => Ok(Some(InUse { _file: file })),
-            false => Ok(None),
+        if !granted(&self.layout().keep_lock(), file.file().try_lock())? {
+            return Ok(None);
         }
+        let mut alone = Alone { file };
+        // On a full disk whoever waits does not hear for whom.
+        let _ = sign(&mut alone.file, None);
+        Ok(Some(alone))
     }
 
     /// Removes what is no longer kept; nothing while anybody uses the store. After commits only: it
@@ -110,7 +155,7 @@ impl Store {
     pub(super) fn prune_at(&self, now: SystemTime) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
         let mut roots = Roots::default();
-        for task in list(&self.layout().results_dir())? {
+        for task in folders(&self.layout().results_dir())? {
             // A newer mp shares the store: what it needs is not for this one to say.
             let Some(records) = records_newest_first(&task)? else { return Ok(pruned) };
             let notes = self.layout().awaited_dir().join(task.file_name().unwrap_or_default());
@@ -119,7 +164,7 @@ impl Store {
             for (place, record) in records.into_iter().enumerate() {
                 let Record { path, digests, fingerprint, .. } = record;
                 // The newest stays whatever is set: those that depend on it read its objects.
-                if place < self.keep.max(1) || awaited.contains(&fingerprint) {
+                if place < self.keep.max(1) || awaited.contains(&fingerprint) || !is_record(&path) {
                     roots.live.extend(digests);
                 } else {
                     roots.released.extend(digests);
@@ -130,7 +175,7 @@ impl Store {
         }
         let Some(parsed) = self.prune_parsed(&mut roots, now)? else { return Ok(pruned) };
         pruned.parsed = parsed;
-        for folder in list(&self.layout().objects_dir())? {
+        for folder in folders(&self.layout().objects_dir())? {
             // What was released stays for the next time, which finds it by its age.
             if self.is_stopping() {
                 return Ok(pruned);
@@ -138,6 +183,9 @@ impl Store {
             for path in list(&folder)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let Ok(digest) = name.parse::<Digest>() else { continue };
+                if path != self.layout().object(&digest) || path.is_dir() {
+                    continue;
+                }
                 let goes = roots.released.contains(&digest) || is_old(&path, now, ORPHAN_GRACE);
                 if goes && !roots.live.contains(&digest) {
                     fault::point("prune.object")?;
@@ -146,7 +194,8 @@ impl Store {
             }
         }
         for path in list_temporary(&self.layout().tmp_dir())? {
-            if is_old(&path, now, ORPHAN_GRACE) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if Owner::pid_in(name).is_some() && is_old(&path, now, ORPHAN_GRACE) {
                 remove_if_there(&path)?;
             }
         }
@@ -162,7 +211,7 @@ impl Store {
     ) -> Result<Option<usize>, StoreError> {
         let mut removed = 0;
         let mut kept_objects = BTreeSet::new();
-        for source in list(&self.layout().parsed_dir())? {
+        for source in folders(&self.layout().parsed_dir())? {
             for path in list(&source)? {
                 // A folder is no record.
                 if path.is_dir() {
@@ -176,7 +225,7 @@ impl Store {
                 let stays = anchor.is_some_and(|anchor| roots.live.contains(anchor));
                 let released = anchor.is_some_and(|anchor| roots.released.contains(anchor));
                 let objects = record.into_iter().flat_map(|record| record.objects);
-                if stays || !(released || is_old(&path, now, PARSED_GRACE)) {
+                if stays || !is_record(&path) || !(released || is_old(&path, now, PARSED_GRACE)) {
                     kept_objects.extend(objects);
                 } else {
                     roots.released.extend(objects);
@@ -211,9 +260,13 @@ struct Record {
 fn records_newest_first(task: &Path) -> Result<Option<Vec<Record>>, StoreError> {
     let mut records = Vec::new();
     for path in list(task)? {
+        if path.is_dir() {
+            continue;
+        }
         let bytes = atomic::read_if_there(&path)?.unwrap_or_default();
         match Manifest::from_json(&bytes, &path) {
             Err(ManifestError::Newer(_)) => return Ok(None),
+            Err(ManifestError::Unreadable(_)) if !is_record(&path) => {}
             Err(ManifestError::Unreadable(_)) => {
                 remove_if_there(&path)?;
             }

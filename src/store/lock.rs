@@ -19,6 +19,8 @@ use crate::exit_code::ExitCode;
 use crate::fault;
 
 const POLL: Duration = Duration::from_millis(50);
+/// So soon somebody asks again who would rather not wait.
+const MOMENT: Duration = Duration::from_millis(5);
 /// A holder has signed by then, or never will.
 const SIGNED_WITHIN: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ pub enum LockError {
     Store(#[from] StoreError),
 }
 
-fn holder_text(holder: Option<&Holder>, life: Life) -> String {
+pub(super) fn holder_text(holder: Option<&Holder>, life: Life) -> String {
     match holder {
         None => "a process that has not said who it is".to_owned(),
         Some(holder) => format!("{holder}{life}"),
@@ -152,7 +154,7 @@ impl Lock {
             thread::sleep(left.min(POLL));
         }
         fault::point("lock.sign")?;
-        sign(&mut file, beat)?;
+        sign(&mut file, Some(beat))?;
         // Without it others only know less.
         let heart = Heart::start(&file, beat).ok();
         fault::point("lock.taken")?;
@@ -160,7 +162,8 @@ impl Lock {
         Ok(Lock { file, heart, path: path.to_owned(), owner })
     }
 
-    /// Keeps others from taking a lock that exists, without writing anything; for who only looks.
+    /// Keeps others from taking a lock that exists, without writing anything; for who shares it. `on_wait`
+    /// hears once who holds it, if that takes more than a moment.
     pub(super) fn keep_others_out(
         path: &Path,
         timeout: Duration,
@@ -171,24 +174,26 @@ impl Lock {
         let began = Instant::now();
         let mut told = false;
         loop {
-            match file.file().try_lock_shared() {
-                Ok(()) => return Ok(KeptOut { _file: file }),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error.into()),
+            if granted(path, file.file().try_lock_shared())? {
+                return Ok(KeptOut { _file: file });
             }
             if cancel.load(Ordering::Relaxed) {
                 return Err(LockError::Cancelled { path: path.to_owned() });
             }
+            let left = timeout.saturating_sub(began.elapsed());
             if let Some(held) = Lock::held(path) {
-                if began.elapsed() >= timeout {
+                if left.is_zero() {
                     return Err(held);
                 }
-                if let (LockError::Held { holder: Some(holder), .. }, false) = (&held, told) {
-                    on_wait(&holder.to_string());
+                if let LockError::Held { holder, life, .. } = &held
+                    && !told
+                    && began.elapsed() >= POLL
+                {
+                    on_wait(&holder_text(holder.as_ref(), *life));
                     told = true;
                 }
             }
-            thread::sleep(POLL);
+            thread::sleep(left.clamp(MOMENT, POLL));
         }
     }
 
@@ -232,12 +237,13 @@ fn read_holder(file: &mut fs_err::File) -> Option<Holder> {
     serde_json::from_str(&text).ok()
 }
 
-fn sign(file: &mut fs_err::File, beat: Duration) -> io::Result<()> {
+/// Writes into the file of a lock who holds it, and how often it gives a sign of life.
+pub(super) fn sign(file: &mut fs_err::File, beat: Option<Duration>) -> io::Result<()> {
     let holder = Holder {
         pid: std::process::id(),
         host: clock::host(),
         since: Moment::now().text(),
-        beat_ms: u64::try_from(beat.as_millis()).ok(),
+        beat_ms: beat.and_then(|beat| u64::try_from(beat.as_millis()).ok()),
     };
     let text = serde_json::to_string(&holder)? + "\n";
     file.rewind()?;

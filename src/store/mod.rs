@@ -52,9 +52,9 @@ pub use commit::{Content, NewOutput, Outcome};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use finding::{Finding, FindingKind, Trouble, as_shown};
-pub use garbage::{Collection, Garbage, GcError, Keeping};
+pub use garbage::{Collection, Garbage, GcError, Keeping, Sought};
 pub use history::{History, Running, Skipped};
-pub use keep::InUse;
+pub use keep::{InUse, Wait};
 #[cfg(test)]
 pub use layout::Folder;
 pub use layout::{Layout, Place};

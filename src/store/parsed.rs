@@ -154,6 +154,35 @@ impl Store {
     }
 }
 
+/// The folders in a folder of the store; what else lies there is not of ours. A file in place of the
+/// folder itself is an error that names it.
+pub(super) fn folders(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = list(folder)?;
+    paths.retain(|path| path.is_dir());
+    Ok(paths)
+}
+
+/// Is that [`Digest::short`] of something?
+pub(super) fn is_short(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Does the store give records of results and of files such a name? What has another is not of ours.
+pub(super) fn is_record(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let stem = name.strip_suffix(".json").unwrap_or_default();
+    is_short(stem) || stem.parse::<Digest>().is_ok()
+}
+
+/// Did an earlier mp give that name to the results of a file?
+pub(super) fn is_outdated(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut parts = name.split('-');
+    let mut next = || parts.next().unwrap_or_default();
+    let (bytes, content, settings) = (next(), next(), next());
+    bytes.parse::<u64>().is_ok() && content.parse::<Digest>().is_ok() && is_short(settings)
+}
+
 /// The paths in a folder that are no temporary files, in the order of their names.
 pub(super) fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = match fs_err::read_dir(folder) {

@@ -14,7 +14,7 @@ use super::finding::{Finding, FindingKind, Trouble};
 use super::layout::{Layout, Place};
 use super::lock::{KeptOut, Lock, LockError};
 use super::manifest::Output;
-use super::parsed::list;
+use super::parsed::{folders, list};
 use super::rehash::{FileSeen, Seen, look};
 use super::staged::{MODE_PRIVATE, MODE_READ_ONLY};
 use super::verify::{Scope, VerifyError};
@@ -330,7 +330,7 @@ impl<'a> Sight<'a> {
         let mut objects: BTreeMap<Digest, PathBuf> =
             self.wanted.keys().map(|digest| (*digest, layout.object(digest))).collect();
         if self.scope.tasks.is_none() {
-            for folder in list(&layout.objects_dir())? {
+            for folder in folders(&layout.objects_dir())? {
                 for path in list(&folder)? {
                     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                     if let Ok(digest) = name.parse::<Digest>() {

@@ -423,7 +423,7 @@ fn nothing_goes_while_somebody_uses_the_store() {
     let project = project();
     let store = &project.store;
     (1..=4).for_each(|setting| drop(commit_gold(store, setting, &format!("gold {setting}"))));
-    let (one, two) = (store.in_use().unwrap(), store.in_use().unwrap());
+    let (one, two) = (store.in_use(&Wait::none()).unwrap(), store.in_use(&Wait::none()).unwrap());
     assert_eq!(store.prune().unwrap(), Pruned::default());
     drop((one, two));
     assert_eq!(store.prune().unwrap().results, 2);
@@ -475,7 +475,8 @@ fn the_store_of_a_newer_mp_is_left_alone() {
     let project = project();
     let store = &project.store;
     (1..=4).for_each(|setting| drop(commit_gold(store, setting, &format!("gold {setting}"))));
-    let record = store.layout().results_dir().join("a-new-stage/record.json");
+    let name = format!("a-new-stage/{}.json", digest("anything"));
+    let record = store.layout().results_dir().join(name);
     fs_err::create_dir_all(record.parent().unwrap()).unwrap();
     fs_err::write(&record, r#"{"manifest_version": 2}"#).unwrap();
     assert_eq!(store.prune_at(later(24)).unwrap(), Pruned::default());

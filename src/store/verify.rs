@@ -15,6 +15,7 @@ use super::Store;
 use super::census::Spot;
 use super::error::StoreError;
 use super::finding::{Finding, FindingKind};
+use super::keep::Wait;
 use super::layout::Layout;
 use super::rehash::{OnBytes, Seen, Stopped, look, look_at_all};
 use super::sight::{Documents, Sight};
@@ -87,7 +88,9 @@ impl Store {
     /// Looks at everything in scope, and with `repair` mends what can be mended. Without, nothing is
     /// changed but what the memo knows; nothing is either while something of a newer mp is found.
     pub fn verify_all(&self, scope: &Scope<'_>, repair: bool) -> Result<Verification, VerifyError> {
-        let _in_use = self.in_use_if_there()?;
+        let on_wait = |holder: &str| (scope.on_wait)("verify", holder);
+        let wait = Wait { timeout: scope.lock_timeout, cancel: scope.cancel, on_wait: &on_wait };
+        let _in_use = self.in_use_if_there(&wait)?;
         let mut sight = Sight::take(self, scope)?;
         let tasks = sight.tasks();
         let objects = sight.objects()?;

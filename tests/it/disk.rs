@@ -174,6 +174,22 @@ fn a_disk_of_too_few_files_for_other_results_leaves_the_old_ones_whole() {
     filled(&["run", "--all"], &OTHER, "iused", Disk::limit_files);
 }
 
+#[test]
+fn gc_makes_room_on_a_disk_of_no_files_left_and_needs_none_on_a_read_only_one() {
+    let project = on_one_disk();
+    let disk = Disk::mounted(project.path("disk"));
+    project.mp(&["run", "--all"]).success();
+    disk.read_only(true);
+    project.mp(&["gc", "--apply"]).success().prints(&["nothing to remove"]);
+    disk.read_only(false);
+    project.mp(&OTHER).success();
+    disk.limit_files(disk.used("iused"));
+    assert!(std::fs::write(disk.folder.join("one more"), "").is_err(), "the disk is full");
+    project.mp(&["gc", "--keep-runs", "0", "--apply"]).success().prints(&["removed"]);
+    disk.limit_files(MANY_FILES);
+    project.mp(&["verify"]).success();
+}
+
 /// At these a refusal need not fail the run: they serve the memo, the clearing away and the notes too,
 /// which may be done without.
 const MAY_BE_REFUSED: [&str; 14] = [

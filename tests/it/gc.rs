@@ -11,18 +11,18 @@ use crate::events::{SOURCES, World};
 use crate::locks::hold;
 use crate::outcome::Outcome;
 use crate::project::Project;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, sha256_hex};
 use crate::verify::objects;
 use crate::view::check_no_temporary_files;
 
-fn done() -> Project {
+pub fn done() -> Project {
     let project = Project::november();
     project.run_all();
     project
 }
 
 /// Days in folders of their own.
-fn daily(project: Project) -> Project {
+pub fn daily(project: Project) -> Project {
     project
         .with("data_paths.processed", json!("data/{as_of}/processed"))
         .with("data_paths.output", json!("data/{as_of}/output"))
@@ -31,14 +31,14 @@ fn daily(project: Project) -> Project {
 
 /// All that is listed, but for the records of runs.
 #[track_caller]
-fn listed(project: &Project, more: &[&str]) -> Vec<Value> {
+pub fn listed(project: &Project, more: &[&str]) -> Vec<Value> {
     let mut garbage = all_listed(project, more);
     garbage.retain(|thing| thing["kind"] != "run");
     garbage
 }
 
 #[track_caller]
-fn all_listed(project: &Project, more: &[&str]) -> Vec<Value> {
+pub fn all_listed(project: &Project, more: &[&str]) -> Vec<Value> {
     let facts = project.mp(&[&["gc", "--json"], more].concat()).success().json("gc");
     facts["garbage"].as_array().expect("a list").clone()
 }
@@ -51,7 +51,7 @@ fn kinds(garbage: &[Value]) -> BTreeSet<&str> {
 fn after_a_run_there_is_nothing_to_remove_and_listing_touches_nothing() {
     let project = Project::november();
     let nothing = project.mp(&["gc"]).success();
-    assert!(nothing.stdout.contains("nothing to remove"), "{nothing}");
+    assert!(nothing.stdout.contains("nothing to remove: there is no store yet"), "{nothing}");
     project.mp(&["gc", "--apply"]).success();
     assert!(!project.path("data/.mp").exists(), "no store is made to look at");
     project.run_all();
@@ -202,14 +202,12 @@ fn notes_torn_records_and_old_failures_go() {
     std::fs::write(&failed, text).expect("written");
     std::fs::write(&rejects, rows).expect("written");
     project.write("data/processed/_rejects/taps.failed.csv", "of nobody");
-    project.write("data/.mp/awaited/extract.prints/0123-preprocess.prints", "torn");
+    project.write("data/.mp/awaited/extract.prints/0123456789abcdef-preprocess.prints", "torn");
     let note = "0".repeat(64);
-    project.write("data/.mp/awaited/extract.prints/4567-preprocess.prints", note);
-    project.write("data/.mp/results/features/torn.json", "{");
-    project.write(
-        "data/.mp/homes/0123",
-        r#"{"home_version":1,"processed":"../x","output":"../x","reports":"../x"}"#,
-    );
+    project.write("data/.mp/awaited/extract.prints/fedcba9876543210-preprocess.prints", note);
+    project.write(&format!("data/.mp/results/features/{}.json", "0".repeat(64)), "{");
+    let home = r#"{"home_version":1,"processed":"../x","output":"../x","reports":"../x"}"#;
+    project.write(&format!("data/.mp/homes/{}", &sha256_hex(home.as_bytes())[..16]), home);
     let garbage = listed(&project, &[]);
     let all = ["failed", "note", "result"].into();
     assert_eq!((garbage.len(), kinds(&garbage)), (7, all), "{garbage:#?}");

@@ -70,6 +70,8 @@ mod freshness;
 mod freshness_table;
 /// What nobody needs any more.
 mod gc;
+/// What it meets: other processes, signals, links, files of the user.
+mod gc_meets;
 /// The bytes of today, so that no change of them goes unnoticed.
 mod golden;
 /// What is recorded of a run, and `runs`, `show`, `diff`, `retry`.
