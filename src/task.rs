@@ -33,6 +33,11 @@ pub trait Runner: Sync {
         upstream: &Upstream,
     ) -> Result<Ingredients, TaskError>;
 
+    /// What of the ingredients is known without a look at any input: the version and the settings.
+    fn settings(&self, _task: &TaskId) -> Option<Ingredients> {
+        None
+    }
+
     /// Does a task read the unpublished objects of a task that it needs, and not only its facts? If so they
     /// are made again where they are no longer kept.
     fn reads_objects(&self, _task: &TaskId, _need: &TaskId) -> bool {

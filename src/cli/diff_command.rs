@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::global::Global;
 use super::output;
 use super::project::Project;
+use super::runs_command::tell_skipped;
 use super::show_command::plain;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -34,7 +35,13 @@ pub(super) struct DiffArgs {
 pub(super) fn diff(global: &Global, args: &DiffArgs) -> Result<ExitCode, Error> {
     let project = Project::load(global)?;
     let history = project.store.history();
-    let (old, new) = (find(&history, &args.old)?, find(&history, &args.new)?);
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let old = find(&history, &args.old, &mut before);
+    let new = find(&history, &args.new, &mut after);
+    // Whoever looks further back skips what the other one skips.
+    let skipped = if before.len() > after.len() { before } else { after };
+    tell_skipped(global, &project, &skipped);
+    let (old, new) = (old?, new?);
     let difference = Difference::of(&old, &new);
     let same = difference.is_empty();
     if global.json {

@@ -12,6 +12,7 @@ use super::output;
 use super::plan_command::lines;
 use super::project::Project;
 use super::run_command::{options, selected};
+use super::runs_command::tell_skipped;
 use crate::dag::{Graph, TaskId};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -45,7 +46,8 @@ pub(super) fn explain(global: &Global, args: &ExplainArgs) -> Result<ExitCode, E
     let project = Project::load(global)?;
     let graph = project.graph()?;
     let task = one_task(&graph, &args.task)?;
-    let against = args.against.as_ref().map(|run| then(&project, &task, run)).transpose()?;
+    let against =
+        args.against.as_ref().map(|run| then(global, &project, &task, run)).transpose()?;
     let scheduler = Scheduler {
         graph: &graph,
         store: &project.store,
@@ -84,8 +86,11 @@ fn one_task(graph: &Graph, name: &str) -> Result<TaskId, Error> {
 }
 
 /// What a task was made of in a run that is recorded, or whose result is still there.
-fn then(project: &Project, task: &TaskId, run: &str) -> Result<Then, Error> {
-    let record = match find(&project.store.history(), run) {
+fn then(global: &Global, project: &Project, task: &TaskId, run: &str) -> Result<Then, Error> {
+    let mut skipped = Vec::new();
+    let found = find(&project.store.history(), run, &mut skipped);
+    tell_skipped(global, project, &skipped);
+    let record = match found {
         Ok(record) => record,
         Err(error) => {
             let results = project.store.results(task.stage(), task.source())?;
@@ -108,8 +113,9 @@ fn then(project: &Project, task: &TaskId, run: &str) -> Result<Then, Error> {
     Ok(Then { made_by, ingredients })
 }
 
-/// Where the value of an ingredient comes from, as far as that is a matter of settings or of mp.
+/// Where the value that an ingredient has now comes from, as far as that is a matter of settings or of mp.
 fn origin(project: &Project, ingredient: &Ingredient) -> Option<String> {
+    ingredient.new.as_ref()?;
     let key = match ingredient.kind {
         IngredientKind::StageVersion => return Some(format!("mp {}", env!("CARGO_PKG_VERSION"))),
         IngredientKind::Setting => ingredient.name.as_str(),
@@ -141,8 +147,10 @@ fn text(project: &Project, explanation: &Explanation, cache: bool) -> String {
     let none = "none yet".to_owned();
     let result = explanation.result.as_ref().map_or(none, ToString::to_string);
     text.push_str(&format!("result in force: {result}\n"));
+    // The end of the task and that of its run are two times of one thing.
+    let run_of = |made: &Option<MadeBy>| made.as_ref().map(|made| made.run_id.clone());
     if let Some(against) = explanation.against.as_ref()
-        && explanation.against != explanation.result
+        && run_of(&explanation.against) != run_of(&explanation.result)
     {
         text.push_str(&format!("compared with:   {against}\n"));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::airflow_mode::AirflowMode;
-use crate::dag::time_of;
+use crate::dag::{LONGEST_DELAY, time_of};
 
 /// Flags that stand before or after any command.
 #[derive(Debug, Clone, Args)]
@@ -77,6 +77,12 @@ impl Global {
 /// Reads `60s`, `2m`, `1h`, `500ms` or a plain number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     time_of(text).ok_or_else(|| "expected a time like 60s, 500ms, 2m or 1h".to_owned())
+}
+
+/// The same up to the longest time between two tries.
+pub(super) fn delay(text: &str) -> Result<Duration, String> {
+    let time = time_of(text).filter(|time| *time <= LONGEST_DELAY);
+    time.ok_or_else(|| "expected a time like 60s, 500ms or 2m, at most 1h".to_owned())
 }
 
 /// The same above zero.

@@ -39,7 +39,7 @@ pub(super) fn plan(global: &Global, args: &PlanArgs) -> Result<ExitCode, Error> 
     let graph = project.graph()?;
     let selection = run_command::selected(&graph, &args.selectors)?;
     let options = run_command::options(global, &project, args.allow_stale);
-    show(global, &project, &graph, &selection, &options, args.exit_code)
+    show(global, &project, &graph, &selection, &options, args.exit_code, None)
 }
 
 /// The plan of a selection.
@@ -61,7 +61,7 @@ pub(super) fn make(
     scheduler.plan()
 }
 
-/// Prints the plan of a selection.
+/// Prints the plan of a selection, and of which run it is a retry, if it is one.
 pub(super) fn show(
     global: &Global,
     project: &Project,
@@ -69,6 +69,7 @@ pub(super) fn show(
     selection: &BTreeSet<TaskId>,
     options: &Options,
     exit_code: bool,
+    retry_of: Option<&str>,
 ) -> Result<ExitCode, Error> {
     let plan = make(project, graph, selection, options);
     // The facts that were learnt about files spare the next command the hashing.
@@ -78,6 +79,9 @@ pub(super) fn show(
         if let Value::Object(facts) = &mut facts {
             facts.insert("as_of".into(), project.config().as_of().to_string().into());
             facts.insert("up_to_date".into(), plan.is_up_to_date().into());
+            if let Some(run) = retry_of {
+                facts.insert("retry_of".into(), run.into());
+            }
             for (task, planned) in facts
                 .get_mut("tasks")
                 .and_then(Value::as_array_mut)
@@ -95,12 +99,18 @@ pub(super) fn show(
     } else {
         let width = plan.tasks.iter().map(|task| task.task.as_str().len()).max().unwrap_or(0);
         let text: String = plan.tasks.iter().map(|task| lines(task, width)).collect();
-        output::text(&(text + &last_line(&plan)))?;
+        let retried = run_command::retried(project, retry_of);
+        output::text(&(retried + &text + &last_line(&plan)))?;
     }
-    Ok(match plan.exit() {
+    Ok(exit(&plan, exit_code))
+}
+
+/// How a command ends that tells a plan and may be asked for an exit code.
+pub(super) fn exit(plan: &Plan, exit_code: bool) -> ExitCode {
+    match plan.exit() {
         ExitCode::Success if exit_code && !plan.is_up_to_date() => ExitCode::Failure,
         exit => exit,
-    })
+    }
 }
 
 /// How many tasks end in which way: `3 of 8 tasks are not up to date: 1 restore, 2 run`.

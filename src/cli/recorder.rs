@@ -1,7 +1,7 @@
 //! Records a run while it goes by: listens to its events and writes its record into the history.
 //!
 //! The record appears with the first task that begins and is replaced when the run ends. A run that finds
-//! nothing to do leaves none. A record that cannot be written is a warning: no run fails for it.
+//! nothing to do leaves none, unless an earlier run had left undone what it finds done. A record that cannot be written is a warning: no run fails for it.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::project::Project;
 use crate::config::Origin;
 use crate::exit_code::ExitCode;
+use crate::history::settles;
 use crate::progress::{Event, EventSink};
 use crate::scheduler::{Reason, RunSummary, TaskResult, TaskState};
 use crate::store::{
@@ -49,7 +50,7 @@ impl<'a> Recorder<'a> {
     pub fn end(self, summary: &RunSummary, exit: ExitCode, lock_timeout: Duration) {
         let history = self.project.store.history();
         let begun = self.begun.get().is_some();
-        let written = if summary.is_up_to_date() {
+        let written = if summary.is_up_to_date() && !self.settles() {
             // Another process did the work while this one waited for it.
             if begun { history.remove(self.run).map(drop) } else { Ok(()) }
         } else {
@@ -71,17 +72,28 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// All that is known of the run but its tasks.
-    fn record(&self) -> RunRecord {
-        let facts = self.watch.facts(None);
-        let config = self.project.config();
+    /// Did an earlier run leave something undone that this one finds done? `mp retry` is to know.
+    fn settles(&self) -> bool {
+        // Whoever has no history has nothing to retry.
+        let Ok(records) = self.project.store.history().newest_first() else { return false };
+        let others = records.flatten().filter(|record| record.run != self.run);
+        settles(others, &self.folders(), &self.asked.tasks)
+    }
+
+    fn folders(&self) -> BTreeMap<String, String> {
         let layout = self.project.store.layout();
         let folders = [
             ("processed", &layout.processed),
             ("output", &layout.output),
             ("reports", &layout.reports),
         ];
-        let short = |path| self.project.short(path).to_string();
+        folders.map(|(name, path)| (name.to_owned(), self.project.short(path).to_string())).into()
+    }
+
+    /// All that is known of the run but its tasks.
+    fn record(&self) -> RunRecord {
+        let facts = self.watch.facts(None);
+        let config = self.project.config();
         RunRecord {
             record_version: RECORD_VERSION,
             run: self.run.to_owned(),
@@ -97,7 +109,7 @@ impl<'a> Recorder<'a> {
             seconds: facts.seconds,
             exit_code: None,
             airflow: self.airflow.clone(),
-            folders: folders.map(|(name, path)| (name.to_owned(), short(path))).into(),
+            folders: self.folders(),
             settings: settings(self.project),
             tasks: Vec::new(),
         }
@@ -135,6 +147,8 @@ impl<'a> Recorder<'a> {
             outputs: result.outputs.iter().filter(|output| output.published).cloned().collect(),
             counts: result.counts.clone(),
             warnings: result.warnings.clone(),
+            retries: result.retries,
+            first_error: result.first_error.clone(),
         }
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::airflow_document::Document;
-use super::global::{Global, duration, duration_above_zero};
+use super::global::{Global, delay, duration_above_zero};
 use super::output;
 use super::plan_command;
 use super::project::Project;
@@ -50,7 +50,7 @@ pub(super) struct PlainStage {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
     retries: Option<u32>,
     /// The time before the first retry (5s, 2m); it doubles with each [default: `retry_delay`]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = delay)]
     retry_delay: Option<Duration>,
     /// How long one try of a task may take (30s, 10m) [default: `timeout`]
     #[arg(long, value_name = "TIME", value_parser = duration_above_zero)]
@@ -182,7 +182,11 @@ pub(super) fn carry_out(
         ..options(global, project, asked.allow_stale)
     };
     if global.dry_run {
-        return plan_command::show(global, project, graph, selection, &options, false);
+        let retry_of = asked.retry_of.as_deref();
+        // What is told beside the plan goes where a run tells it.
+        let _log = retry_of.map(|_| project.start_log(global, false));
+        notes.iter().for_each(|note| tracing::warn!("{note}"));
+        return plan_command::show(global, project, graph, selection, &options, false, retry_of);
     }
     let signals = Signals::listen(project.store.stop())?;
     let log = project.start_log(global, true);
@@ -260,11 +264,15 @@ fn report(
         }
         return output::document(&asked.command, facts);
     }
-    let retried = asked
-        .retry_of
-        .as_ref()
-        .map(|run| format!("retry of {run}, as of {}\n", project.config().as_of().as_given()));
-    output::text(&(retried.unwrap_or_default() + &words(project, summary, exit)))
+    let retried = retried(project, asked.retry_of.as_deref());
+    output::text(&(retried + &words(project, summary, exit)))
+}
+
+/// Which run is taken up again, if one is.
+pub(super) fn retried(project: &Project, retry_of: Option<&str>) -> String {
+    let as_of = project.config().as_of();
+    let line = retry_of.map(|run| format!("retry of {run}, as of {}\n", as_of.as_given()));
+    line.unwrap_or_default()
 }
 
 /// What came of a run, for people.

@@ -25,8 +25,9 @@ const ENDS: [(TaskEnd, &str); 7] = [
 #[derive(Debug, Args)]
 pub(super) struct RunsArgs {
     /// How many to show
-    #[arg(short, value_name = "RUNS", default_value_t = 20)]
-    n: usize,
+    #[arg(short, value_name = "RUNS", default_value_t = 20,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    n: u32,
     /// Only runs that did not end well
     #[arg(long)]
     failed: bool,
@@ -39,7 +40,7 @@ pub(super) fn runs(global: &Global, args: &RunsArgs) -> Result<ExitCode, Error> 
     let mut skipped = Vec::new();
     let records = readable(&project, &mut skipped)?;
     let wanted = |record: &RunRecord| !args.failed || is_bad(record);
-    let records: Vec<RunRecord> = records.filter(wanted).take(args.n).collect();
+    let records: Vec<RunRecord> = records.filter(wanted).take(args.n as usize).collect();
     warnings(&skipped).iter().for_each(|warning| tracing::warn!("{warning}"));
     if global.json {
         let runs: Vec<Value> = records.iter().map(facts).collect();
@@ -75,11 +76,23 @@ pub(super) fn warnings(skipped: &[Skipped]) -> Vec<String> {
     skipped.iter().map(|error| format!("skipped: {error}")).collect()
 }
 
+/// Warns of the records that were skipped, where there is no log yet.
+pub(super) fn tell_skipped(global: &Global, project: &Project, skipped: &[Skipped]) {
+    if !skipped.is_empty() {
+        let _log = project.start_log(global, false);
+        warnings(skipped).iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+}
+
 fn is_bad(record: &RunRecord) -> bool {
     match record.status {
         RunStatus::Running => false,
         RunStatus::Killed => true,
-        RunStatus::Ended => record.exit_code != Some(0),
+        // That there was nothing to do may have a code of its own.
+        RunStatus::Ended => {
+            let good = [ExitCode::Success, ExitCode::NothingToDo].map(ExitCode::code);
+            record.exit_code.is_none_or(|code| !good.contains(&code))
+        }
     }
 }
 

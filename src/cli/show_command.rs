@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::global::Global;
 use super::output;
 use super::project::Project;
-use super::runs_command::{typed, what_came, word};
+use super::runs_command::{tell_skipped, typed, what_came, word};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::history::{find, flat};
@@ -26,7 +26,10 @@ pub(super) struct ShowArgs {
 /// Shows one run.
 pub(super) fn show(global: &Global, args: &ShowArgs) -> Result<ExitCode, Error> {
     let project = Project::load(global)?;
-    let record = find(&project.store.history(), &args.run)?;
+    let mut skipped = Vec::new();
+    let record = find(&project.store.history(), &args.run, &mut skipped);
+    tell_skipped(global, &project, &skipped);
+    let record = record?;
     if global.json {
         output::document("show", json!(record))?;
     } else {
@@ -74,6 +77,10 @@ fn task(task: &TaskRecord) -> String {
     if let Some(error) = &task.error {
         line("error", &error.message);
         error.hint.iter().for_each(|hint| line("hint", hint));
+    }
+    if task.retries > 0 {
+        let why = task.first_error.as_deref().unwrap_or_default();
+        line("retries", &format!("{}; the first try failed: {why}", task.retries));
     }
     task.blocked_by.iter().for_each(|by| line("by", by));
     task.reasons.iter().for_each(|reason| line("why", reason));

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::global::Global;
 use super::output;
-use super::plan_command::make;
+use super::plan_command::{exit, make};
 use super::project::Project;
 use super::run_command::{facts, options, selected};
 use crate::error::Error;
@@ -30,31 +30,30 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Err
     let mut tasks = Vec::new();
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["task", "state", "made", "seconds", "facts"]);
+    table.set_header(["task", "state", "made", "seconds", "facts", "last failure"]);
     for planned in &plan.tasks {
         let (stage, source) = (planned.task.stage(), planned.task.source());
         let good = project.store.manifest(stage, source)?.good();
         let failed = project.store.failed_manifest(stage, source)?.good();
         let reasons: Vec<String> = planned.reasons.iter().map(Reason::to_string).collect();
         let failure = failed.as_ref().and_then(|manifest| manifest.error.as_ref());
-        let state = match (&good, failure) {
-            (_, Some(_)) => "failed",
-            (None, None) => "missing",
-            (Some(_), None) => planned.verdict.word(),
+        let state = match (&good, planned.verdict) {
+            (None, Verdict::Run | Verdict::Restore | Verdict::Blocked) => "missing",
+            (_, verdict) => verdict.word(),
         };
         let run = good.as_ref().map(|manifest| &manifest.run);
-        let shown = match (&planned.error, failure) {
-            // What would be told again says so.
-            (Some(error), Some(_)) if planned.verdict == Verdict::Failed => error.message.clone(),
-            (_, Some(failure)) => failure.message.clone(),
-            (_, None) => good.as_ref().map(|manifest| facts(&manifest.counts)).unwrap_or_default(),
-        };
+        let counts = good.as_ref().map(|manifest| facts(&manifest.counts)).unwrap_or_default();
+        // What would be told again says so.
+        let told = planned.error.as_ref().filter(|_| planned.verdict == Verdict::Failed);
+        let failure_words = told.map(|error| &error.message);
+        let failure_words = failure_words.or(failure.map(|failure| &failure.message));
         table.add_row([
             planned.task.to_string(),
             state.to_owned(),
             run.map(|run| run.ended_at.clone()).unwrap_or_default(),
             run.map(|run| format!("{:.2}", run.seconds)).unwrap_or_default(),
-            shown,
+            counts,
+            failure_words.cloned().unwrap_or_default(),
         ]);
         tasks.push(json!({
             "task": planned.task,
@@ -76,14 +75,9 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Err
     } else {
         output::text(&format!("{}\n", table.trim_fmt()))?;
     }
-    Ok(match plan.exit() {
+    Ok(match exit(&plan, args.exit_code) {
         // A failure that is known is what there is to tell, not one of telling it.
-        ExitCode::Success | ExitCode::Contract | ExitCode::Quality => {
-            match args.exit_code && !plan.is_up_to_date() {
-                true => ExitCode::Failure,
-                false => ExitCode::Success,
-            }
-        }
+        ExitCode::Contract | ExitCode::Quality if !args.exit_code => ExitCode::Success,
         exit => exit,
     })
 }

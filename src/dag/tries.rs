@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use super::airflow::{Check, Checked};
 
 /// However often it doubles, a delay does not get longer than this.
-const LONGEST_DELAY: Duration = Duration::from_secs(60 * 60);
+pub const LONGEST_DELAY: Duration = Duration::from_secs(60 * 60);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How the tasks of a stage are tried.

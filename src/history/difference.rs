@@ -93,7 +93,7 @@ impl Difference {
         let mut seen = BTreeSet::new();
         let names: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
         let tasks = names.into_iter().filter_map(|name| {
-            let changes = task(old.task(name), new.task(name));
+            let changes = task(old.task(name), new.task(name), old.as_of != new.as_of);
             (!changes.is_empty()).then(|| TaskDifference { task: name.to_owned(), changes })
         });
         Difference { run: run.0, tasks: tasks.collect() }
@@ -140,7 +140,7 @@ fn union<'k>(
     old.into_iter().chain(new).collect()
 }
 
-fn task(old: Option<&TaskRecord>, new: Option<&TaskRecord>) -> Vec<Change> {
+fn task(old: Option<&TaskRecord>, new: Option<&TaskRecord>, other_day: bool) -> Vec<Change> {
     let mut changes = Changes::default();
     changes.note(Kind::Outcome, "outcome", old.map(outcome), new.map(outcome));
     let (Some(old), Some(new)) = (old, new) else { return changes.0 };
@@ -148,7 +148,7 @@ fn task(old: Option<&TaskRecord>, new: Option<&TaskRecord>) -> Vec<Change> {
     changes.note(Kind::Error, "error", message(old), message(new));
     // A task that was blocked or stopped has nothing to compare.
     if let (Some(before), Some(now)) = (&old.ingredients, &new.ingredients) {
-        ingredients(&mut changes, before, now);
+        ingredients(&mut changes, before, now, other_day);
         inputs(&mut changes, (old, before), (new, now));
     }
     // A failed attempt may not have come so far as to count.
@@ -167,9 +167,12 @@ fn outcome(task: &TaskRecord) -> Value {
     if task.end.is_good() { json!("good") } else { json!(task.end) }
 }
 
-fn ingredients(changes: &mut Changes, old: &Ingredients, new: &Ingredients) {
+fn ingredients(changes: &mut Changes, old: &Ingredients, new: &Ingredients, other_day: bool) {
     changes.note(Kind::Version, "stage", Some(old.stage_version), Some(new.stage_version));
-    changes.note(Kind::AsOf, "as_of", old.as_of.as_ref(), new.as_of.as_ref());
+    // A result that still holds keeps the day that it was made for.
+    if other_day {
+        changes.note(Kind::AsOf, "as_of", old.as_of.as_ref(), new.as_of.as_ref());
+    }
     for key in union(old.settings.keys(), new.settings.keys()) {
         changes.note(Kind::Setting, key, old.settings.get(key), new.settings.get(key));
     }
@@ -330,7 +333,7 @@ mod tests {
     #[test]
     fn each_kind_of_fact_is_compared() {
         type Edit = fn(&mut Value);
-        let table: [(Edit, &str); 14] = [
+        let table: [(Edit, &str); 13] = [
             (|run| run["mp_version"] = json!("0.2.0"), "run version mp 0.1.0 0.2.0"),
             (|run| run["as_of"] = json!("z"), "run as_of as_of 2020-12-01T00:00:00Z z"),
             (|run| run["settings"]["store.keep"]["value"] = json!(4), "run setting store.keep 3 4"),
@@ -341,10 +344,6 @@ mod tests {
             (
                 |run| run["tasks"][0]["ingredients"]["settings"] = json!({}),
                 "extract.taps setting k 1 -",
-            ),
-            (
-                |run| run["tasks"][0]["ingredients"]["as_of"] = json!("z"),
-                "extract.taps as_of as_of - z",
             ),
             (
                 |run| run["tasks"][0]["counts"]["rows_read"] = json!(6),
@@ -384,6 +383,18 @@ mod tests {
         for (edit, want) in table {
             assert_eq!(difference(edit), [want]);
         }
+    }
+
+    #[test]
+    fn the_day_that_a_result_was_made_for_is_a_difference_between_runs_of_two_days() {
+        let changed = difference(|run| run["tasks"][0]["ingredients"]["as_of"] = json!("z"));
+        assert_eq!(changed, Vec::<String>::new(), "an earlier result still holds");
+        let changed = difference(|run| {
+            run["as_of"] = json!("z");
+            run["tasks"][0]["ingredients"]["as_of"] = json!("z");
+        });
+        let want = ["run as_of as_of 2020-12-01T00:00:00Z z", "extract.taps as_of as_of - z"];
+        assert_eq!(changed, want);
     }
 
     #[test]

@@ -54,11 +54,23 @@ impl FindError {
     }
 }
 
-/// The run that `text` means, with all that its record names.
-pub fn find(history: &History<'_>, text: &str) -> Result<RunRecord, FindError> {
+/// The run that `text` means, with all that its record names. Records that are passed over on the way to
+/// it, since they cannot be read, are added to `skipped`.
+pub fn find(
+    history: &History<'_>,
+    text: &str,
+    skipped: &mut Vec<Skipped>,
+) -> Result<RunRecord, FindError> {
     if let Some(back) = latest(text) {
         let mut runs = 0;
-        for mut record in history.newest_first()?.flatten() {
+        for record in history.newest_first()? {
+            let mut record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    skipped.push(error);
+                    continue;
+                }
+            };
             if runs == back {
                 history.bring_inputs_in(&mut record);
                 return Ok(record);

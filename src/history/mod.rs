@@ -9,4 +9,4 @@ mod retry;
 
 pub use difference::{Change, Difference, Kind, flat};
 pub use find::{FindError, find};
-pub use retry::{Again, what_to_retry};
+pub use retry::{Again, settles, what_to_retry};

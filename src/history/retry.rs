@@ -1,8 +1,9 @@
 //! What is to be tried again: the newest run with a task that failed, was blocked or was stopped and has
 //! not ended well since.
 //!
-//! A later run of the same folders that ended a task well has settled it, whatever its as_of: to go back
-//! would take newer artifacts away. Runs of other folders settle nothing.
+//! A run of the same folders that ended later and ended a task well has settled it, whatever its as_of: to
+//! go back would take newer artifacts away. Runs of other folders settle nothing. A run with nothing to do
+//! is recorded where it settles something.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +17,17 @@ pub struct Again {
     pub tasks: Vec<String>,
 }
 
-/// The run to take up again, of all runs or of those as of that instant; the records come newest first.
+/// The run to take up again, of all runs or of those as of that instant; the records come newest first, as
+/// they began.
 pub fn what_to_retry(
     records: impl IntoIterator<Item = RunRecord>,
     as_of: Option<&str>,
 ) -> Option<Again> {
     let mut settled = BTreeMap::<BTreeMap<String, String>, BTreeSet<String>>::new();
     let of_interest = |record: &RunRecord| as_of.is_none_or(|as_of| record.as_of == as_of);
-    for record in records.into_iter().filter(of_interest) {
+    let mut records: Vec<RunRecord> = records.into_iter().filter(of_interest).collect();
+    records.sort_by(|a, b| last_sign(b).cmp(last_sign(a)));
+    for record in records {
         let settled = settled.entry(record.folders.clone()).or_default();
         let mut tasks = left_undone(&record);
         tasks.retain(|task| !settled.contains(task));
@@ -34,6 +38,36 @@ pub fn what_to_retry(
         settled.extend(good.map(|task| task.task));
     }
     None
+}
+
+/// Does a run of these folders that finds these tasks up to date settle what an earlier one left undone?
+/// The records come newest first and are read only as far as need be.
+pub fn settles(
+    records: impl IntoIterator<Item = RunRecord>,
+    folders: &BTreeMap<String, String>,
+    tasks: &[String],
+) -> bool {
+    let mut open: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
+    let mut records = records.into_iter();
+    while !open.is_empty() {
+        let Some(record) = records.next() else { return false };
+        if record.folders != *folders {
+            continue;
+        }
+        if left_undone(&record).iter().any(|task| open.contains(task.as_str())) {
+            return true;
+        }
+        let good = record.tasks.iter().filter(|task| task.end.is_good());
+        good.for_each(|task| {
+            open.remove(task.task.as_str());
+        });
+    }
+    false
+}
+
+/// When it ended; of one that never said so, when it began.
+fn last_sign(record: &RunRecord) -> &str {
+    record.ended_at.as_deref().unwrap_or(&record.started_at)
 }
 
 /// The tasks that did not end well; of a run that was killed nobody knows, so it is all of them.
@@ -103,6 +137,36 @@ mod tests {
         let killed = record("o", "1", "killed", &[("a", ""), ("b", "")]);
         assert_eq!(again(&[killed], None), Some(("1".into(), vec!["a".into(), "b".into()])));
         assert_eq!(again(&[record("o", "1", "running", &[("a", "")])], None), None);
+    }
+
+    #[test]
+    fn a_run_that_began_before_and_ended_after_settles_a_task() {
+        let at = |record: RunRecord, began: &str, ended: &str| RunRecord {
+            started_at: began.to_owned(),
+            ended_at: Some(ended.to_owned()),
+            ..record
+        };
+        let failed = at(record("o", "1", "ended", &[("a", "failed")]), "2", "3");
+        let long = at(record("o", "1", "ended", &[("a", "done")]), "1", "4");
+        assert_eq!(again(&[failed.clone(), long.clone()], None), None);
+        assert!(again(&[failed, at(long, "1", "2")], None).is_some());
+    }
+
+    #[test]
+    fn a_run_with_nothing_to_do_settles_what_an_earlier_one_left_undone() {
+        let settle = |records: &[RunRecord], tasks: &[&str]| {
+            let folders = [("output".to_owned(), "o".to_owned())].into();
+            let tasks: Vec<String> = tasks.iter().map(|task| (*task).to_owned()).collect();
+            settles(records.to_vec(), &folders, &tasks)
+        };
+        let failed = record("o", "1", "ended", &[("a", "failed"), ("b", "done")]);
+        assert!(settle(std::slice::from_ref(&failed), &["a", "b"]));
+        assert!(!settle(std::slice::from_ref(&failed), &["b"]));
+        let killed = record("o", "1", "killed", &[("a", ""), ("b", "")]);
+        assert!(settle(&[record("other", "1", "ended", &[("b", "done")]), killed.clone()], &["b"]));
+        let mended = record("o", "2", "ended", &[("a", "up_to_date"), ("b", "done")]);
+        assert!(!settle(&[mended, failed, killed], &["a", "b"]));
+        assert!(!settle(&[], &["a"]));
     }
 
     #[test]

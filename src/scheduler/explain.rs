@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Scheduler;
 use super::outlook::Outlook;
 use super::plan::PlannedTask;
-use super::reason::{Ingredient, side_by_side};
+use super::reason::{Ingredient, IngredientKind, side_by_side};
 use crate::dag::TaskId;
 use crate::store::{Ingredients, MadeBy, Manifest};
 
@@ -72,6 +72,10 @@ impl Scheduler<'_> {
         let result = result.as_deref().map(Then::of);
         let old = against.as_ref().or(result.as_ref());
         let now = look.and_then(|look| look.ingredients.as_ref());
+        let ingredients = match look {
+            Some(_) => side_by_side(old.map(|old| &old.ingredients), now),
+            None => self.settings_alone(task, old.map(|old| &old.ingredients)),
+        };
         let kept = match now {
             Some(now) if open.is_empty() => self.kept_by(task, now),
             _ => Cached::Unknown { before: open.clone() },
@@ -85,11 +89,25 @@ impl Scheduler<'_> {
             planned: planned.clone(),
             result: result.as_ref().map(|result| result.made_by.clone()),
             against: old.map(|old| old.made_by.clone()),
-            ingredients: side_by_side(old.map(|old| &old.ingredients), now),
+            ingredients,
             kept,
             dependents: follow.filter_map(planned_of).collect(),
             independent: independent.cloned().collect(),
         })
+    }
+
+    /// The ingredients of a task that cannot be looked at: its settings may be why.
+    fn settings_alone(&self, task: &TaskId, old: Option<&Ingredients>) -> Vec<Ingredient> {
+        let now = self.runner.settings(task);
+        let mut list = side_by_side(old, now.as_ref());
+        for ingredient in &mut list {
+            // What nobody could look at is not known to be another.
+            if matches!(ingredient.kind, IngredientKind::Input | IngredientKind::AsOf) {
+                (ingredient.differs, ingredient.new) = (false, None);
+            }
+        }
+        list.sort_by_key(|ingredient| !ingredient.differs);
+        list
     }
 
     fn kept_by(&self, task: &TaskId, ingredients: &Ingredients) -> Cached {

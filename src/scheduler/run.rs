@@ -61,6 +61,9 @@ pub struct TaskResult {
     /// How often it was tried again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: u32,
+    /// Why the first try failed, if there was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_error: Option<String>,
     /// The run whose failure was told again, if it was not computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered: Option<String>,
@@ -95,6 +98,7 @@ impl TaskResult {
             error: None,
             blocked_by: None,
             retries: 0,
+            first_error: None,
             remembered: None,
             counts: Map::new(),
             outputs: Vec::new(),

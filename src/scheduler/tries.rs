@@ -55,10 +55,11 @@ impl Scheduler<'_> {
         concurrency: usize,
     ) -> TaskResult {
         let tries = self.options.tries.over(self.graph.tries(task));
-        let mut retry = 0;
+        let (mut retry, mut first_error) = (0, None);
         loop {
             let mut result = Turn::new(self, run, plan, task, concurrency, tries.timeout).take();
             result.retries = retry;
+            result.first_error.clone_from(&first_error);
             let is_failure = matches!(result.state, TaskState::Failed | TaskState::Blocked);
             let Some(failure) = result.error.as_ref().filter(|_| is_failure) else {
                 return result;
@@ -78,6 +79,7 @@ impl Scheduler<'_> {
                 match self.wait(delay, run) {
                     Waited::ToItsEnd => {
                         retry += 1;
+                        first_error.get_or_insert_with(|| failure.message.clone());
                         continue;
                     }
                     Waited::RunEnds => {}

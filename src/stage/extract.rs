@@ -128,13 +128,12 @@ impl Extract<'_> {
     ) -> Result<Vec<RowBounds>, TaskError> {
         let key = ParsedKey { sha256, bytes, settings: self.file_settings() };
         let results = kept.find(&key)?.into_iter();
-        // A record of another shape is as good as none.
-        let results =
-            results.filter_map(|facts| serde_json::from_str::<FileResult>(facts.get()).ok());
+        let results = results.filter_map(|(facts, objects)| FileResult::kept(facts, objects));
         Ok(results.map(|file| file.facts.bounds).collect())
     }
 
-    fn settings_only(&self) -> Ingredients {
+    /// What needs no look at a file.
+    pub fn settings_only(&self) -> Ingredients {
         Ingredients {
             stage_version: VERSION,
             settings: self.settings.entries(),

@@ -142,13 +142,18 @@ impl Sink for Groups<'_> {
 }
 
 impl Features<'_> {
-    /// What the next result would be made of.
-    pub fn ingredients(&self, upstream: &Upstream) -> Result<Ingredients, TaskError> {
-        let mut ingredients = Ingredients {
+    /// What needs no look at upstream.
+    pub fn settings_only(&self) -> Ingredients {
+        Ingredients {
             stage_version: VERSION,
             settings: self.settings.entries(),
             ..Ingredients::default()
-        };
+        }
+    }
+
+    /// What the next result would be made of.
+    pub fn ingredients(&self, upstream: &Upstream) -> Result<Ingredients, TaskError> {
+        let mut ingredients = self.settings_only();
         for source in Source::ALL {
             let manifest = needed(upstream, "preprocess", Some(source))?;
             let (path, fact) = published(manifest, &Place::silver(source.name()))?;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::profile::{Bounds, FileFacts};
 use crate::exit_code::ExitCode;
@@ -35,6 +36,17 @@ pub(super) struct FileResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects_at: Option<Extent>,
     pub facts: FileFacts,
+}
+
+impl FileResult {
+    /// The result in a record that consists of these objects; one of another shape, or that names other
+    /// objects, is as good as none.
+    pub fn kept(facts: &RawValue, objects: &[Digest]) -> Option<FileResult> {
+        let result: FileResult = serde_json::from_str(facts.get()).ok()?;
+        let extents = std::iter::once(&result.rows_at).chain(&result.rejects_at);
+        let is_there = extents.map(|extent| extent.object).all(|object| objects.contains(&object));
+        is_there.then_some(result)
+    }
 }
 
 /// The files in an extract's manifest.

@@ -176,9 +176,8 @@ impl<'r> Reader<'r> {
         let memo = self.context.store.memo();
         let sha256 =
             memo.digest_of(&file.path, *stamp).map_err(|error| unreadable(file, &error))?.0;
-        for facts in self.index.find(&self.key(sha256, stamp.bytes))? {
-            // A record of another shape is as good as none.
-            let Ok(mut result) = serde_json::from_str::<FileResult>(facts.get()) else { continue };
+        for (facts, objects) in self.index.find(&self.key(sha256, stamp.bytes))? {
+            let Some(mut result) = FileResult::kept(facts, objects) else { continue };
             if result.facts.bounds.hold_for(self.rules.oldest_us) {
                 result.name.clone_from(&file.name);
                 return Ok(Some(result));

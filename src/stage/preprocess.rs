@@ -93,14 +93,20 @@ impl Preprocess<'_> {
         })
     }
 
-    /// What the next result would be made of.
-    pub fn ingredients(&self, upstream: &Upstream) -> Result<Ingredients, TaskError> {
-        Ok(Ingredients {
+    /// What needs no look at upstream.
+    pub fn settings_only(&self) -> Ingredients {
+        Ingredients {
             stage_version: VERSION,
             settings: self.settings.entries(),
             as_of: Some(self.as_of.to_string()),
-            inputs: rows_of(self.extract_manifest(upstream)?)?,
-        })
+            ..Ingredients::default()
+        }
+    }
+
+    /// What the next result would be made of.
+    pub fn ingredients(&self, upstream: &Upstream) -> Result<Ingredients, TaskError> {
+        let inputs = rows_of(self.extract_manifest(upstream)?)?;
+        Ok(Ingredients { inputs, ..self.settings_only() })
     }
 
     /// Computes the task.

@@ -49,14 +49,19 @@ fn count(manifest: &Manifest, name: &str) -> u64 {
 }
 
 impl Quality<'_> {
-    /// What the next result would be made of.
-    pub fn ingredients(&self, upstream: &Upstream) -> Result<Ingredients, TaskError> {
-        let mut ingredients = Ingredients {
+    /// What needs no look at upstream.
+    pub fn settings_only(&self) -> Ingredients {
+        Ingredients {
             stage_version: VERSION,
             settings: self.settings.entries(),
             as_of: Some(self.as_of.to_string()),
             ..Ingredients::default()
-        };
+        }
+    }
+
+    /// What the next result would be made of.
+    pub fn ingredients(&self, upstream: &Upstream) -> Result<Ingredients, TaskError> {
+        let mut ingredients = self.settings_only();
         for source in Source::ALL {
             let preprocess = needed(upstream, "preprocess", Some(source))?;
             let (path, fact) = published(preprocess, &Place::silver(source.name()))?;

@@ -114,6 +114,15 @@ impl Runner for Stages<'_> {
         }
     }
 
+    fn settings(&self, task: &TaskId) -> Option<Ingredients> {
+        Some(match self.stage(task).ok()? {
+            Stage::Extract(extract) => extract.settings_only(),
+            Stage::Preprocess(preprocess) => preprocess.settings_only(),
+            Stage::Features(features) => features.settings_only(),
+            Stage::Quality(quality) => quality.settings_only(),
+        })
+    }
+
     fn reads_objects(&self, task: &TaskId, need: &TaskId) -> bool {
         // Of extract, quality reads the counts in its manifest.
         !(task.stage() == "quality" && need.stage() == "extract")

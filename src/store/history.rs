@@ -230,6 +230,11 @@ fn owner() -> Owner {
 
 /// Reads a record and finds out whether its run is still running.
 fn read(path: &Path) -> Result<RunRecord, Skipped> {
+    // A pipe would keep whoever opens it waiting.
+    if !fs_err::metadata(path)?.is_file() {
+        let why = "it is no file".to_owned();
+        return Err(Skipped::Unreadable { path: path.to_owned(), why });
+    }
     let mut seen_without_lock = false;
     loop {
         let (mut file, mut bytes) = (fs_err::File::open(path)?, Vec::new());

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::checksum;
 use super::digest::Digest;
 use super::error::StoreError;
 use super::layout::{Folder, Place, PlaceError, task_name};
@@ -365,11 +366,11 @@ impl Manifest {
         self.outputs.iter().find(|output| output.published && output.place == *place)
     }
 
-    /// The JSON document, pretty, with a newline at its end.
+    /// The JSON document, pretty, with a newline at its end and a checksum before it.
     pub fn to_json(&self) -> String {
         // A value of strings, numbers and maps with string keys always has a JSON form.
         let json = serde_json::to_string_pretty(self).unwrap_or_default();
-        json + "\n"
+        checksum::sealed(&(json + "\n"))
     }
 
     /// Reads what [`Manifest::to_json`] wrote; `path` only names it in errors.
@@ -403,6 +404,9 @@ impl Manifest {
             }
             None => ManifestError::Unreadable(error.to_string()),
         })?;
+        if !checksum::holds(bytes) {
+            return Err(ManifestError::Unreadable(checksum::WRONG.to_owned()));
+        }
         let due = manifest.ingredients.fingerprint(&manifest.stage, manifest.source.as_deref());
         if manifest.fingerprint != due {
             let text = "its fingerprint is not that of its ingredients".to_owned();
@@ -435,7 +439,8 @@ mod tests {
     fn every_version_is_read_and_the_newest_written_to_the_byte() {
         let manifests = VERSIONS.map(|text| read(text).unwrap());
         let manifest = &manifests[manifests.len() - 1];
-        assert_eq!(manifest.to_json(), VERSIONS[VERSIONS.len() - 1]);
+        // The first builds wrote no checksum.
+        assert_eq!(manifest.to_json(), checksum::sealed(VERSIONS[VERSIONS.len() - 1]));
         assert_eq!(manifest.task(), "extract.prints");
         assert_eq!(manifest.outputs[0].mode, 0o640);
         assert!(manifest.published(&Place::rejects("prints")).is_some());
@@ -495,7 +500,11 @@ mod tests {
         let edited = text.replace("0.02", "0.5");
         let upwards = text.replace("_rejects/prints.csv", "../../prints.csv");
         let mode = text.replace("0640", "9999");
-        for text in ["", "{}", "null", cut, &edited, &upwards, &mode] {
+        let sealed = checksum::sealed(text);
+        assert_eq!(read(&sealed).unwrap(), read(text).unwrap());
+        let count = sealed.replace("\"rows_read\": 0", "\"rows_read\": 9");
+        assert_ne!(count, sealed);
+        for text in ["", "{}", "null", cut, &edited, &upwards, &mode, &count] {
             assert!(matches!(read(text), Err(ManifestError::Unreadable(_))), "{text}");
         }
     }

@@ -1,9 +1,12 @@
-//! The memo of file facts: (path, size, mtime, inode) → sha256, so that a file that did not change
-//! is not hashed again.
+//! The memo of file facts: (path, size, mtime, ctime, inode) → sha256, so that a file that did not
+//! change is not hashed again.
+//!
+//! Whoever copies a file may give it whatever mtime it had, so of a file of somebody else the ctime counts
+//! too: nobody sets that one. What only mp writes goes without, as each link that a commit makes moves it.
 //!
 //! It never decides what is true: an entry counts only when the file's mtime lies at least 2 s before
 //! the moment at which its hashing began; otherwise a write in the same tick of the clock could hide
-//! behind it. That moment is by the file system's clock: taken by ours, and moved by the difference
+//! behind it. So must the ctime, but where it shows that its ticks are short. That moment is by the file system's clock: taken by ours, and moved by the difference
 //! that the memo's own file shows when it is saved. The memo may be lost or deleted at any time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,6 +30,9 @@ use crate::fault;
 /// The version written, and the newest that can be read.
 pub(super) const MEMO_VERSION: u32 = 1;
 const SETTLED_NS: i64 = 2_000_000_000;
+/// Longer than a tick of a file system that tells times with more digits than these.
+const TICK_NS: i64 = 100_000_000;
+const COARSE_NS: i64 = 1_000_000;
 /// Hashing less than this again, in fewer files, costs less than writing the memo, and a run that has
 /// nothing to do does not touch the disk.
 const WORTH_SAVING_BYTES: u64 = 4 << 20;
@@ -43,10 +49,17 @@ pub struct FileStamp {
     pub bytes: u64,
     pub mtime_ns: i64,
     pub inode: u64,
+    /// `None`: the file is mp's own.
+    ctime_ns: Option<i64>,
     seen_ns: i64,
 }
 
 impl FileStamp {
+    /// Looks at a file that only mp writes.
+    pub(super) fn of_our_own(path: &Path) -> io::Result<FileStamp> {
+        FileStamp::of(path).map(|stamp| FileStamp { ctime_ns: None, ..stamp })
+    }
+
     /// Looks at a file; to be taken before it is read.
     pub fn of(path: &Path) -> io::Result<FileStamp> {
         let seen_ns = Moment::now().nanos();
@@ -55,14 +68,29 @@ impl FileStamp {
             let text = format!("`{}` is no file", path.display());
             return Err(io::Error::new(io::ErrorKind::IsADirectory, text));
         }
-        let mtime_ns =
-            facts.mtime().saturating_mul(1_000_000_000).saturating_add(facts.mtime_nsec());
-        Ok(FileStamp { bytes: facts.len(), mtime_ns, inode: facts.ino(), seen_ns })
+        let nanos =
+            |seconds: i64, nanos| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+        let mtime_ns = nanos(facts.mtime(), facts.mtime_nsec());
+        let ctime_ns = Some(nanos(facts.ctime(), facts.ctime_nsec()));
+        Ok(FileStamp { bytes: facts.len(), mtime_ns, inode: facts.ino(), ctime_ns, seen_ns })
     }
 
     /// Does `stat` show no difference?
-    pub const fn same_file(&self, other: &FileStamp) -> bool {
-        self.bytes == other.bytes && self.mtime_ns == other.mtime_ns && self.inode == other.inode
+    pub fn same_file(&self, other: &FileStamp) -> bool {
+        let same = self.bytes == other.bytes
+            && self.mtime_ns == other.mtime_ns
+            && self.inode == other.inode;
+        same && self.changed_with(other.ctime_ns)
+    }
+
+    /// Was it last changed at that time, if that is a matter at all?
+    fn changed_with(&self, ctime_ns: Option<i64>) -> bool {
+        self.ctime_ns.is_none() || self.ctime_ns == ctime_ns
+    }
+
+    /// Looks at the same file again.
+    fn again(&self, path: &Path) -> io::Result<FileStamp> {
+        if self.ctime_ns.is_some() { FileStamp::of(path) } else { FileStamp::of_our_own(path) }
     }
 }
 
@@ -71,18 +99,28 @@ struct Entry {
     bytes: u64,
     mtime_ns: i64,
     inode: u64,
+    /// Of a file of somebody else; earlier builds of mp did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ctime_ns: Option<i64>,
     sha256: Digest,
     /// When the hashing began.
     hashed_at_ns: i64,
 }
 
 impl Entry {
-    const fn is_settled(&self) -> bool {
-        self.mtime_ns <= self.hashed_at_ns.saturating_sub(SETTLED_NS)
+    fn is_settled(&self) -> bool {
+        let before = |time_ns, margin_ns| time_ns <= self.hashed_at_ns.saturating_sub(margin_ns);
+        let is_past = |ctime_ns: i64| {
+            before(ctime_ns, if ctime_ns % COARSE_NS == 0 { SETTLED_NS } else { TICK_NS })
+        };
+        before(self.mtime_ns, SETTLED_NS) && self.ctime_ns.is_none_or(is_past)
     }
 
-    const fn is_of(&self, stamp: &FileStamp) -> bool {
-        self.bytes == stamp.bytes && self.mtime_ns == stamp.mtime_ns && self.inode == stamp.inode
+    fn is_of(&self, stamp: &FileStamp) -> bool {
+        let same = self.bytes == stamp.bytes
+            && self.mtime_ns == stamp.mtime_ns
+            && self.inode == stamp.inode;
+        same && stamp.changed_with(self.ctime_ns)
     }
 }
 
@@ -165,12 +203,12 @@ impl Memo {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The digest of a file, hashed only if need be.
+    /// The digest of a file that only mp writes, hashed only if need be.
     pub fn digest(&self, path: &Path) -> io::Result<(Digest, FileStamp)> {
-        self.digest_of(path, FileStamp::of(path)?)
+        self.digest_of(path, FileStamp::of_our_own(path)?)
     }
 
-    /// The same for one who has looked at the file a moment ago.
+    /// The digest of a file that somebody has looked at a moment ago, hashed only if need be.
     pub fn digest_of(&self, path: &Path, seen: FileStamp) -> io::Result<(Digest, FileStamp)> {
         let mut stamp = seen;
         for _ in 0..ATTEMPTS {
@@ -178,7 +216,7 @@ impl Memo {
                 return Ok((digest, stamp));
             }
             let (digest, bytes) = Digest::of_file(path, &self.stop)?;
-            let after = FileStamp::of(path)?;
+            let after = stamp.again(path)?;
             // Written to or replaced while it was hashed: the digest is of something that never was.
             if bytes == stamp.bytes && stamp.same_file(&after) {
                 self.remember(path, &stamp, digest);
@@ -208,8 +246,8 @@ impl Memo {
     pub fn remember(&self, path: &Path, stamp: &FileStamp, sha256: Digest) {
         let mut state = self.state();
         let Some(key) = state.key(path) else { return };
-        let &FileStamp { bytes, mtime_ns, inode, seen_ns: hashed_at_ns } = stamp;
-        let entry = Entry { bytes, mtime_ns, inode, sha256, hashed_at_ns };
+        let &FileStamp { bytes, mtime_ns, inode, ctime_ns, seen_ns: hashed_at_ns } = stamp;
+        let entry = Entry { bytes, mtime_ns, inode, ctime_ns, sha256, hashed_at_ns };
         // One that can never be trusted would only take room.
         if entry.is_settled() {
             state.fresh.insert(key, entry);
@@ -292,7 +330,7 @@ mod tests {
     use super::*;
 
     fn peek(memo: &Memo, path: &Path) -> Option<Digest> {
-        memo.known(path, &FileStamp::of(path).unwrap())
+        memo.known(path, &FileStamp::of_our_own(path).unwrap())
     }
 
     fn at(path: &Path, time: SystemTime) {
@@ -346,6 +384,34 @@ mod tests {
         at(&other, time);
         fs_err::rename(&other, &path).unwrap();
         assert_eq!(memo.digest(&path).unwrap().0, Digest::of_bytes(b"six"));
+    }
+
+    #[test]
+    fn the_file_of_somebody_else_is_known_by_its_ctime_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), b"one", 10);
+        let memo = Memo::load(folder.path().join("memo.json"));
+        // As if it had been hashed long after it was written.
+        let seen = |path: &Path| {
+            let stamp = FileStamp::of(path).unwrap();
+            FileStamp { seen_ns: stamp.seen_ns + 10 * SETTLED_NS, ..stamp }
+        };
+        let coarse = FileStamp { ctime_ns: Some(SETTLED_NS), seen_ns: SETTLED_NS, ..seen(&path) };
+        let coarse = FileStamp { mtime_ns: 0, ..coarse };
+        memo.remember(&path, &coarse, Digest::of_bytes(b"one"));
+        assert_eq!(memo.known(&path, &coarse), None, "within the tick of a coarse clock");
+        let fine = FileStamp { seen_ns: seen(&path).ctime_ns.unwrap(), ..seen(&path) };
+        memo.remember(&path, &fine, Digest::of_bytes(b"one"));
+        assert_eq!(memo.known(&path, &seen(&path)), None, "written a moment ago, be its mtime old");
+        memo.remember(&path, &seen(&path), Digest::of_bytes(b"one"));
+        assert_eq!(memo.known(&path, &seen(&path)), Some(Digest::of_bytes(b"one")));
+        let other = FileStamp { ctime_ns: seen(&path).ctime_ns.map(|ns| ns + 1), ..seen(&path) };
+        assert_eq!(memo.known(&path, &other), None);
+        assert!(!seen(&path).same_file(&other));
+        // What an earlier mp noted of it says nothing of the ctime.
+        memo.remember(&path, &FileStamp::of_our_own(&path).unwrap(), Digest::of_bytes(b"one"));
+        assert_eq!(memo.known(&path, &seen(&path)), None);
+        assert!(peek(&memo, &path).is_some(), "it is enough for a file of mp's own");
     }
 
     #[test]

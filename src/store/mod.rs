@@ -10,6 +10,7 @@
 mod atomic;
 mod awaited;
 mod census;
+mod checksum;
 mod clock;
 mod commit;
 mod digest;

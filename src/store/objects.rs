@@ -108,7 +108,7 @@ impl Store {
     }
 
     fn remember(&self, path: &Path, digest: Digest) -> io::Result<()> {
-        let stamp = FileStamp::of(path)?;
+        let stamp = FileStamp::of_our_own(path)?;
         self.memo().remember(path, &stamp, digest);
         Ok(())
     }

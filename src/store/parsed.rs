@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::Store;
 use super::atomic::{self, Owner};
+use super::checksum;
 use super::digest::Digest;
 use super::error::StoreError;
 use super::staged::StagedObject;
@@ -51,9 +52,9 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Reads a record; `None` if it is torn or of another version: it is as good as none.
+    /// Reads a record; `None` if it is damaged or of another version: it is as good as none.
     pub fn read(path: &Path) -> Option<Record> {
-        let bytes = fs_err::read(path).ok()?;
+        let bytes = fs_err::read(path).ok().filter(|bytes| checksum::holds(bytes))?;
         let record = serde_json::from_slice::<Record>(&bytes).ok()?;
         (record.parsed_version == PARSED_VERSION).then_some(record)
     }
@@ -83,13 +84,13 @@ pub struct ParsedIndex<'s> {
 }
 
 impl ParsedIndex<'_> {
-    /// Every result for that content whose objects are all there and whole, for the stage to choose
-    /// by its facts.
-    pub fn find(&self, key: &ParsedKey) -> Result<Vec<&RawValue>, StoreError> {
+    /// Every result for that content whose objects are all there and whole, with these objects, for
+    /// the stage to choose by its facts.
+    pub fn find(&self, key: &ParsedKey) -> Result<Vec<(&RawValue, &[Digest])>, StoreError> {
         let mut found = Vec::new();
         for (record, facts) in self.files.get(key).into_iter().flatten() {
             if self.is_whole(*record)? {
-                found.push(&**facts);
+                found.push((&**facts, &*self.records[*record].0));
             }
         }
         Ok(found)
@@ -143,12 +144,13 @@ impl Store {
             digests.push(self.put(object)?);
         }
         let record = Record { parsed_version: PARSED_VERSION, objects: digests, files };
-        let json = serde_json::to_vec(&record).map_err(std::io::Error::from)?;
-        let name = format!("{}.json", Digest::of_bytes(&json).short());
+        let json = serde_json::to_string(&record).map_err(std::io::Error::from)?;
+        let name = format!("{}.json", Digest::of_bytes(json.as_bytes()).short());
         let path = self.layout().parsed_dir().join(source).join(name);
         if !Record::is_newer(&path)? {
             fault::point("parsed.record")?;
-            atomic::write(&path, &json, owner, &self.layout().tmp_dir())?;
+            let json = checksum::sealed(&json);
+            atomic::write(&path, json.as_bytes(), owner, &self.layout().tmp_dir())?;
         }
         Ok(())
     }

@@ -116,6 +116,17 @@ pub struct TaskRecord {
     pub counts: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// How often it was tried again.
+    #[serde(default, skip_serializing_if = "is_no_retry")]
+    pub retries: u32,
+    /// Why the first try failed, if there was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_error: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_no_retry(count: &u32) -> bool {
+    *count == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]

@@ -334,7 +334,7 @@ fn keep_parsed(store: &Store, lock: &Lock, files: &[(&str, i64)], rows: &str, re
 fn found(store: &Store, file: &str) -> Vec<String> {
     let index = store.parsed("prints").unwrap();
     let found = index.find(&parsed_key(file)).unwrap();
-    found.into_iter().map(|facts| facts.get().to_owned()).collect()
+    found.into_iter().map(|(facts, _)| facts.get().to_owned()).collect()
 }
 
 #[test]

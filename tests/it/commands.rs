@@ -65,6 +65,40 @@ fn status_shows_a_failed_attempt_and_its_exit_code_and_hint() {
 }
 
 #[test]
+fn status_says_what_plan_says_and_tells_the_last_failure_beside_it() {
+    let project = done();
+    project.mp(&["run", "--all", "--set", "processing.max_reject_rate=0"]).fails(4);
+    let same = |args: &[&str], code: i32| {
+        let with = |command: &'static str| [&[command, "--json"], args].concat();
+        let asked = |command| {
+            let mut command = with(command);
+            command.push("--exit-code");
+            project.mp(&command).fails(code).json(command[0])
+        };
+        let (status, plan) = (asked("status"), asked("plan"));
+        assert_eq!(status["up_to_date"], plan["up_to_date"]);
+        for (status, plan) in std::iter::zip(
+            status["tasks"].as_array().expect("tasks"),
+            plan["tasks"].as_array().expect("tasks"),
+        ) {
+            assert_eq!((&status["task"], &status["state"]), (&plan["task"], &plan["verdict"]));
+        }
+        status
+    };
+    let failed = same(&["--set", "processing.max_reject_rate=0"], 4);
+    let failure = |status: &serde_json::Value| {
+        let tasks = status["tasks"].as_array().expect("tasks").iter();
+        tasks.filter(|task| !task["failure"].is_null()).count()
+    };
+    assert!(failure(&failed) > 0);
+    let plan = project.mp(&["plan", "--json"]).success().json("plan");
+    let code = if plan["up_to_date"] == true { 0 } else { 1 };
+    let status = same(&[], code);
+    assert!(failure(&status) > 0, "it is told all the same: {status:#}");
+    project.mp(&["status"]).success().prints(&["last failure", "were rejected"]);
+}
+
+#[test]
 fn head_shows_rows_of_each_artifact() {
     let project = done();
     for (artifact, column) in [

@@ -77,6 +77,8 @@ pub fn copy_of(project: &Project) -> Project {
         .arg(copy.root())
         .status();
     assert!(status.expect("cp starts").success(), "cp");
+    // The memo trusts no file that was written just now.
+    std::thread::sleep(Duration::from_millis(150));
     copy
 }
 

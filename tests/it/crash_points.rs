@@ -92,6 +92,8 @@ fn settle(project: &Project) {
         let file = std::fs::File::open(project.path(&format!("data/raw/{name}"))).expect("a file");
         file.set_times(std::fs::FileTimes::new().set_modified(then)).expect("aged");
     }
+    // Whatever its mtime, the ctime is of now.
+    std::thread::sleep(Duration::from_millis(150));
 }
 
 /// Without the last lines of each raw file.

@@ -152,6 +152,8 @@ fn a_result_can_be_compared_with_that_of_an_earlier_run() {
         explain(&project, &["features", "--against", beginning])["against"]["run_id"],
         *first
     );
+    let text = project.mp(&["explain", "features", "--against", &second]).success();
+    assert!(!text.stdout.contains("compared with"), "it is the result in force: {text}");
     let latest = explain(&project, &["features", "--against", "latest"]);
     assert_eq!(latest["against"]["run_id"], *second);
 
@@ -198,6 +200,19 @@ fn a_task_that_cannot_be_looked_at_fails_and_blocks_those_that_need_it() {
     let explained = explain(&project, &["quality"]);
     assert_eq!(explained["blocked_by"], "extract.taps");
     assert_eq!(explained["why"], json!(["by extract.taps"]));
+    // Perhaps a setting is why.
+    let named = ["--set", "sources.taps.files=[none.json]", "--set", "preprocess.dedupe.taps=keep"];
+    let explained = explain(&project, &[&["extract.taps"], &named[..]].concat());
+    let files = &explained["ingredients"][0];
+    assert_eq!(
+        (&files["name"], &files["differs"], &files["origin"]),
+        (&json!("sources.taps.files"), &json!(true), &json!("--set"))
+    );
+    assert_eq!((&files["old"], &files["new"]), (&json!(["taps.json"]), &json!(["none.json"])));
+    let input = ingredient(&explained, "taps.json");
+    assert_eq!((&input["differs"], &input["new"]), (&json!(false), &Value::Null));
+    let shown = project.mp(&[&["explain", "extract.taps"], &named[..]].concat()).success();
+    shown.prints(&["≠  sources.taps.files", "[\"taps.json\"] → [\"none.json\"]"]);
     let plan = project.mp(&["plan"]).fails(3);
     assert!(plan.stdout.contains("quality              blocked     by extract.taps"), "{plan}");
     let run = project.mp(&["run", "--all"]).fails(3);

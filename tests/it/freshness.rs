@@ -111,6 +111,35 @@ fn rewriting_a_raw_file_with_the_same_bytes_re_runs_nothing() {
     nothing_reruns(&project);
 }
 
+/// `cp -p`, `rsync --inplace -t` and `tar` give a file the mtime that it had elsewhere.
+#[test]
+fn a_raw_file_of_another_content_and_the_same_size_and_mtime_re_runs_what_reads_it() {
+    let project = Project::november();
+    // Enough to be worth remembering.
+    let text = project.text("data/raw/taps.json") + &"\n".repeat(5 << 20);
+    let changed = text.replacen("\"user_id\": 10", "\"user_id\": 20", 1);
+    let path = project.path("data/raw/taps.json");
+    let over = |text: &str| {
+        project.write("data/raw/taps.json", text);
+        let file = std::fs::File::options().append(true).open(&path);
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+        file.and_then(|file| file.set_modified(long_ago)).expect("touched");
+        std::os::unix::fs::MetadataExt::ino(&path.metadata().expect("a file"))
+    };
+    let inode = over(&text);
+    project.mp(&["run", "--all"]).success();
+    // No file is trusted that was written just now.
+    std::thread::sleep(Duration::from_millis(200));
+    project.run_all();
+    assert!(project.text("data/.mp/memo.json").contains("taps.json"), "it is remembered");
+    nothing_reruns(&project);
+    assert_eq!(over(&changed), inode);
+    std::thread::sleep(Duration::from_millis(200));
+    let line = project.mp(&["plan"]).success();
+    line.prints(&["input `taps.json` changed"]);
+    assert!(rerun(&project).contains(&"extract.taps"));
+}
+
 #[test]
 fn one_byte_of_the_taps_re_runs_the_taps_and_what_follows() {
     let project = done();

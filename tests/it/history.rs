@@ -251,10 +251,45 @@ fn torn_empty_and_foreign_records_are_skipped_with_a_warning() {
     let document = project.mp(&["runs", "--json"]).success().json("runs");
     assert_eq!(document["skipped"].as_array().map(Vec::len), Some(4));
     assert_eq!(show(&project, "latest")["run"], json!(id));
+    let skipped = ["skipped: ", "000000Z-1.json", "000000Z-2.json"];
+    project.mp(&["show"]).success().says(&skipped);
+    project.mp(&["show", &id]).success();
+    project.mp(&["diff", "latest", "latest"]).success().says(&skipped);
+    project.mp(&["explain", "features", "--against", "latest"]).success().says(&skipped);
     project.mp(&["show", "29991231T000000.000000Z-1"]).fails(1).says(&["no record of a run"]);
     project.mp(&["retry"]).success();
     project.mp(&["run", "--all", "--force"]).success();
     project.mp(&["diff", "latest~1", "latest"]).success().prints(&["no difference"]);
+}
+
+#[test]
+fn a_pipe_among_the_records_keeps_nobody_waiting() {
+    let project = Project::november();
+    project.run_all();
+    let pipe = project.path("data/.mp/runs/29991231T000000.000000Z-1.json");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    for args in
+        [&["runs"][..], &["show"], &["diff", "latest", "latest"], &["retry"], &["run", "--all"]]
+    {
+        project.mp(args).success();
+    }
+    project.mp(&["runs"]).success().says(&["000000Z-1.json", "it is no file"]);
+    project.mp(&["runs", "-n", "0"]).fails(2);
+}
+
+#[test]
+fn retries_are_recorded_with_the_first_failure() {
+    let project = Project::november();
+    std::fs::remove_file(project.path("data/raw/taps.json")).expect("removed");
+    let args = ["extract", "--source", "taps", "--retries", "2", "--retry-delay", "1ms"];
+    project.mp(&args).fails(3);
+    let record = show(&project, "latest");
+    let taps = task(&record, "extract.taps");
+    assert_eq!(taps["retries"], 2);
+    assert_eq!(taps["first_error"], taps["error"]["message"]);
+    project.mp(&["show"]).success().prints(&["retries   2; the first try failed: "]);
+    let long = ["extract", "--retry-delay", "61m"];
+    project.mp(&long).fails(2).says(&["at most 1h"]);
 }
 
 #[test]
@@ -392,9 +427,15 @@ fn retry_runs_what_failed_as_of_the_same_day_and_says_which_settings_are_others(
     let args = ["run", "+features", "--as-of", "2020-11-29"];
     project.mp_env(&args, PANIC, "preprocess.taps").fails(70);
     let failed = show(&project, "latest");
-    project.mp(&["retry", "--dry-run"]).success().prints(&["preprocess.taps      run"]);
-    assert_eq!(records(&project).len(), 1, "a dry run is no run");
     project.set("processing.lookback_window_days", json!(5));
+    let run = failed["run"].as_str().expect("an id");
+    let dry = project.mp(&["retry", "--dry-run"]).success();
+    let header = format!("retry of {run}, as of 2020-11-29");
+    let dry = dry.prints(&["preprocess.taps      run", &header]);
+    dry.says(&["processing.lookback_window_days: 21 → 5"]);
+    let dry = project.mp(&["retry", "--dry-run", "--json"]).success().json("plan");
+    assert_eq!((&dry["retry_of"], &dry["as_of"]), (&failed["run"], &failed["as_of"]));
+    assert_eq!(records(&project).len(), 1, "a dry run is no run");
     let before = project.view().runs();
     let outcome = project.mp(&["retry", "--json"]).success();
     assert!(outcome.stderr.contains("processing.lookback_window_days: 21 → 5"), "{outcome}");
@@ -436,6 +477,52 @@ fn what_a_later_run_has_mended_is_not_retried() {
     // Who asks for that day gets it.
     let asked = project.mp(&["retry", "--as-of", "2020-11-28"]).success();
     assert!(asked.stdout.contains("as of 2020-11-28"), "{asked}");
+}
+
+/// A run with nothing to do, which leaves a record the first time and nothing more the second.
+#[track_caller]
+fn settles(project: &Project) {
+    let before = runs(project).len();
+    project.mp(&["run", "--all"]).success().prints(&["nothing to do"]);
+    assert_eq!(runs(project).len(), before + 1);
+    assert_eq!(runs(project)[0]["tasks"]["up_to_date"], 8);
+    let snapshot = project.snapshot();
+    project.mp(&["run", "--all"]).success().prints(&["nothing to do"]);
+    project.mp(&["retry"]).success().prints(&["nothing to retry"]);
+    snapshot.assert_same(&project.snapshot());
+}
+
+#[test]
+fn what_a_run_with_nothing_to_do_finds_done_is_not_retried() {
+    let project = Project::november();
+    project.run_all();
+    // Another day, which is blocked.
+    project.mp(&["features", "--as-of", "2020-11-29"]).fails(6);
+    settles(&project);
+    // A failure that another setting had brought about.
+    let rate = "processing.max_reject_rate=0";
+    project.mp(&["extract", "--source", "prints", "--set", rate]).fails(4);
+    settles(&project);
+    // A killed run that computed everything once more.
+    let lock = hold(&project, "extract.prints");
+    let mut child = start(&project, &["run", "--all", "--force", "--jobs", "1"]);
+    wait_for_records(&project, 6);
+    child.kill().expect("SIGKILL");
+    child.wait().expect("ended");
+    drop(lock);
+    settles(&project);
+}
+
+#[test]
+fn a_retry_that_finds_everything_done_is_the_last_one() {
+    let project = Project::november();
+    project.run_all();
+    let rate = "processing.max_reject_rate=0";
+    project.mp(&["extract", "--source", "prints", "--set", rate]).fails(4);
+    project.mp(&["retry", "--skip-exit-code", "99"]).fails(99).prints(&["nothing to do"]);
+    project.mp(&["retry"]).success().prints(&["nothing to retry"]);
+    let bad = project.mp(&["runs", "--failed", "--json"]).success().json("runs");
+    assert_eq!(bad["runs"].as_array().map(Vec::len), Some(1), "99 is no failure: {bad:#}");
 }
 
 #[test]

@@ -56,6 +56,8 @@ mod concurrency;
 mod crash_moments;
 /// Killed at each step of a commit.
 mod crash_points;
+/// Kept results with another digit.
+mod damaged_results;
 /// Full disks, limits, folders that may not be written, files in the way, inputs that go or change.
 mod disk;
 

@@ -21,6 +21,8 @@ fn project() -> Project {
         write(&project, &name(n), lines.concat(), 10);
     }
     std::fs::remove_file(project.path("data/raw/prints.json")).expect("removed");
+    // Whatever their mtime, their ctime is of now.
+    std::thread::sleep(Duration::from_millis(150));
     project.with("sources.prints.files", json!(["prints-*.json"]))
 }
 

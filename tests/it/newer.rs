@@ -147,6 +147,7 @@ fn a_newer_memo_is_neither_believed_nor_replaced() {
     std::fs::write(&raw, format!("{text}{blank}")).expect("written");
     let old = SystemTime::now() - Duration::from_secs(3_600);
     std::fs::File::open(&raw).and_then(|file| file.set_modified(old)).expect("aged");
+    std::thread::sleep(Duration::from_millis(150));
     project.run_all();
     let memo = project.path("data/.mp/memo.json");
     assert!(memo.exists(), "{lines} lines and the blank ones are worth a memo");
