@@ -162,7 +162,7 @@ fn content(path: &Path) -> String {
     let bytes = std::fs::read(path).expect("a file");
     let manifest = serde_json::from_slice::<Value>(&bytes).ok().filter(|_| in_manifests);
     let Some(mut manifest) = manifest else { return sha256_hex(&bytes) };
-    manifest.as_object_mut().expect("an object").remove("run");
+    manifest.as_object_mut().expect("an object").retain(|key, _| key != "run" && key != "checksum");
     if let Some(counts) = manifest["counts"].as_object_mut() {
         counts.retain(|name, _| !name.starts_with("files_"));
     }
