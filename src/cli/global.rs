@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::airflow_mode::AirflowMode;
-use crate::dag::{LONGEST_DELAY, time_of};
+use crate::dag::{LONGEST_DELAY, LONGEST_TIMEOUT, time_of};
 
 /// Flags that stand before or after any command.
 #[derive(Debug, Clone, Args)]
@@ -85,8 +85,8 @@ pub(super) fn delay(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "expected a time like 60s, 500ms or 2m, at most 1h".to_owned())
 }
 
-/// The same above zero.
-pub(super) fn duration_above_zero(text: &str) -> Result<Duration, String> {
-    let time = time_of(text).filter(|time| !time.is_zero());
-    time.ok_or_else(|| "expected a time above zero like 60s, 500ms, 2m or 1h".to_owned())
+/// The same above zero, up to the longest time for one try.
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    let time = time_of(text).filter(|time| !time.is_zero() && *time <= LONGEST_TIMEOUT);
+    time.ok_or_else(|| "expected a time above zero like 60s, 10m or 1h, at most 168h".to_owned())
 }

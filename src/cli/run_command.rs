@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::airflow_document::Document;
-use super::global::{Global, delay, duration_above_zero};
+use super::global::{Global, delay, timeout};
 use super::output;
 use super::plan_command;
 use super::project::Project;
@@ -53,7 +53,7 @@ pub(super) struct PlainStage {
     #[arg(long, value_name = "TIME", value_parser = delay)]
     retry_delay: Option<Duration>,
     /// How long one try of a task may take (30s, 10m) [default: `timeout`]
-    #[arg(long, value_name = "TIME", value_parser = duration_above_zero)]
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
     task_timeout: Option<Duration>,
     /// Say at the end where the time went: seconds of all threads by kind of work
     #[arg(long)]

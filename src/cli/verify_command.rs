@@ -281,6 +281,7 @@ fn lines(project: &Project, finding: &Finding) -> String {
         FindingKind::Manifest if by.is_empty() => String::new(),
         FindingKind::Manifest => format!("  the manifest of {by}\n"),
         FindingKind::Result => format!("  a kept result of {by}\n"),
+        FindingKind::Home => "  a note of the store\n".to_owned(),
         FindingKind::FileResult => format!("  the kept result of a file, of {by}\n"),
     });
     if let Some(remedy) = &finding.remedy {

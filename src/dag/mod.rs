@@ -20,4 +20,4 @@ pub use graph::Graph;
 pub use selector::select;
 pub use spec::Spec;
 pub use task_id::TaskId;
-pub use tries::{LONGEST_DELAY, Tries, time_of, time_text};
+pub use tries::{LONGEST_DELAY, LONGEST_TIMEOUT, Tries, time_of, time_text};

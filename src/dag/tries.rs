@@ -12,7 +12,8 @@ use super::airflow::{Check, Checked};
 
 /// However often it doubles, a delay does not get longer than this.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(60 * 60);
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The longest time that one try of a task may be given.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How the tasks of a stage are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

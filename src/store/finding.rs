@@ -24,6 +24,8 @@ pub enum FindingKind {
     Result,
     /// The kept result of one raw file.
     FileResult,
+    /// The note of folders that the store serves.
+    Home,
 }
 
 /// What is wrong with it.

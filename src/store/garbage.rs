@@ -196,7 +196,7 @@ impl Store {
 
     fn find(&self, homes: &[Layout], sought: &Sought<'_>) -> Result<Vec<Garbage>, GcError> {
         let keeping = sought.keeping;
-        if let Some(path) = self.damaged_home()? {
+        if let Some(path) = self.damaged_homes()?.pop() {
             return Err(StoreError::HomeNote { path }.into());
         }
         let mut census = Census::take(self, homes)?;

@@ -83,10 +83,10 @@ impl Store {
         Ok(notes.into_iter().map(|(path, _)| path).collect())
     }
 
-    /// The first note that is damaged: it cannot be known whose results it stands for.
-    pub(super) fn damaged_home(&self) -> Result<Option<PathBuf>, StoreError> {
-        let damaged = self.home_notes()?.into_iter().find(|(_, note)| note.is_none());
-        Ok(damaged.map(|(path, _)| path))
+    /// Notes that are damaged: it cannot be known whose results they stand for.
+    pub(super) fn damaged_homes(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let damaged = self.home_notes()?.into_iter().filter(|(_, note)| note.is_none());
+        Ok(damaged.map(|(path, _)| path).collect())
     }
 
     /// All notes; without what they say where they are damaged.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::Store;
 use super::census::Spot;
 use super::error::StoreError;
-use super::finding::{Finding, FindingKind};
+use super::finding::{Finding, FindingKind, Trouble};
 use super::keep::Wait;
 use super::layout::Layout;
 use super::rehash::{OnBytes, Seen, Stopped, look, look_at_all};
@@ -84,6 +84,15 @@ impl From<std::io::Error> for VerifyError {
     }
 }
 
+/// Of these folders nothing was looked at, unless another note or the configuration names them.
+fn damaged_home(path: &Path) -> Finding {
+    let detail = "it names folders that the store serves".to_owned();
+    let mut finding =
+        Finding::of(FindingKind::Home, path, Trouble::Torn { detail }, Vec::new(), None);
+    finding.left("run any task with those folders and `--force`: that writes it again");
+    finding
+}
+
 impl Store {
     /// Looks at everything in scope, and with `repair` mends what can be mended. Without, nothing is
     /// changed but what the memo knows; nothing is either while something of a newer mp is found.
@@ -116,6 +125,9 @@ impl Store {
         }
         result.findings.extend(sight.judge_store(&objects, &mut result.not_kept));
         result.findings.extend(sight.census.newer.iter().map(Finding::newer));
+        if scope.tasks.is_none() {
+            result.findings.extend(self.damaged_homes()?.iter().map(|path| damaged_home(path)));
+        }
         for finding in &result.findings {
             // What the memo knows of a damaged file was true once.
             self.memo().forget(&finding.path);

@@ -148,6 +148,9 @@ fn a_damaged_note_of_folders_stops_gc_until_a_commit_writes_it_again() {
         for args in [&["gc"][..], &ALL] {
             project.mp(args).fails(1).says(&["homes", "is damaged", "--force", "hint:"]);
         }
+        for args in [&["verify"][..], &["verify", "--repair"]] {
+            project.mp(args).fails(1).prints(&["homes", "cannot be read", "--force"]);
+        }
         before.assert_same(&project.snapshot());
     }
     for key in ["data_paths.processed", "data_paths.output", "quality.quality_report_path"] {

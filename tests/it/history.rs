@@ -290,6 +290,8 @@ fn retries_are_recorded_with_the_first_failure() {
     project.mp(&["show"]).success().prints(&["retries   2; the first try failed: "]);
     let long = ["extract", "--retry-delay", "61m"];
     project.mp(&long).fails(2).says(&["at most 1h"]);
+    let long = ["extract", "--task-timeout", "169h"];
+    project.mp(&long).fails(2).says(&["at most 168h"]);
 }
 
 #[test]
