@@ -149,7 +149,7 @@ How long a run took, where it ran, and what of it was found ready-made is no dif
   mp retry --dry-run                     what it would do
   mp retry --force                       compute what failed, even what would fail the same way
 
-The selection and the as_of are those of that run, the settings are the present ones; where they
+The selection and the as_of are those of that run, the settings are the present ones; where they \
 differ it says so. What a later run of the same folders has mended is left alone.")]
     Retry(retry_command::RetryArgs),
     /// Hash every artifact and object anew and compare it with its manifest

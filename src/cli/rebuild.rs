@@ -162,6 +162,12 @@ pub(super) fn rebuild(global: &Global, args: &VerifyArgs) -> Result<ExitCode, Er
             Error::new(exit, VerifyError::Stopped.to_string())
         }
     })?;
+    let mut busy =
+        comparison.damaged.iter().filter(|it| matches!(it.trouble, Trouble::Busy { .. }));
+    if let Some(finding) = busy.next() {
+        let text = format!("`{}` {}", finding.path.display(), finding.trouble);
+        return Err(Error::with_hint(ExitCode::Temporary, text, "run again"));
+    }
     // Of the bytes nothing is wrong then.
     comparison.damaged.retain(|finding| !matches!(finding.trouble, Trouble::Mode { .. }));
     drop(scratch);

@@ -75,9 +75,13 @@ impl<'a> Recorder<'a> {
     /// Did an earlier run leave something undone that this one finds done? `mp retry` is to know.
     fn settles(&self) -> bool {
         // Whoever has no history has nothing to retry.
-        let Ok(records) = self.project.store.history().newest_first() else { return false };
+        let folders = self.folders();
+        // As they stand in a record.
+        let words = folders.values().filter_map(|folder| serde_json::to_string(folder).ok());
+        let history = self.project.store.history();
+        let Ok(records) = history.newest_first_with(words.collect()) else { return false };
         let others = records.flatten().filter(|record| record.run != self.run);
-        settles(others, &self.folders(), &self.asked.tasks)
+        settles(others, &folders, &self.asked.tasks)
     }
 
     fn folders(&self) -> BTreeMap<String, String> {

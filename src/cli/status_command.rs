@@ -11,6 +11,7 @@ use super::run_command::{facts, options, selected};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::scheduler::{Reason, Verdict};
+use crate::store::Found;
 
 /// Arguments of `mp status`.
 #[derive(Debug, Args)]
@@ -33,13 +34,15 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Err
     table.set_header(["task", "state", "made", "seconds", "facts", "last failure"]);
     for planned in &plan.tasks {
         let (stage, source) = (planned.task.stage(), planned.task.source());
-        let good = project.store.manifest(stage, source)?.good();
+        let found = project.store.manifest(stage, source)?;
+        let is_missing = matches!(found, Found::Missing);
+        let good = found.good();
         let failed = project.store.failed_manifest(stage, source)?.good();
         let reasons: Vec<String> = planned.reasons.iter().map(Reason::to_string).collect();
         let failure = failed.as_ref().and_then(|manifest| manifest.error.as_ref());
-        let state = match (&good, planned.verdict) {
-            (None, Verdict::Run | Verdict::Restore | Verdict::Blocked) => "missing",
-            (_, verdict) => verdict.word(),
+        let state = match planned.verdict {
+            Verdict::Run | Verdict::Restore | Verdict::Blocked if is_missing => "missing",
+            verdict => verdict.word(),
         };
         let run = good.as_ref().map(|manifest| &manifest.run);
         let counts = good.as_ref().map(|manifest| facts(&manifest.counts)).unwrap_or_default();

@@ -307,8 +307,14 @@ impl<'a> Turn<'a> {
             };
             caught(self.task, || scheduler.runner.run(&context))
         });
-        let mut product =
-            product.map_err(|error| if late { self.or_late(error) } else { error })?;
+        let mut product = product.map_err(|error| match late {
+            true => self.or_late(error),
+            // What was read may not be what was to be read.
+            false if error.failure.exit == ExitCode::Failure => {
+                self.check_upstream(look).err().unwrap_or(error)
+            }
+            false => error,
+        })?;
         fault::point("task.computed")?;
         if let Some(verify) = product.verify.take() {
             verify()?;

@@ -81,7 +81,8 @@ impl StoreError {
             }
             StoreError::HomeNote { .. } => Some(
                 "run a task with `--force` with each configuration that uses this store, which writes its \
-                 note again; delete the note if it is damaged still"
+                 note again; if it is damaged still, its folders are gone or no longer known: deleting the note \
+                 lets go of what is kept for them"
                     .to_owned(),
             ),
             StoreError::Object { .. } => Some("run again with `--force`".to_owned()),

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use memchr::memmem;
+
 use super::Store;
 use super::atomic::{self, Owner, remove_if_there};
 use super::digest::Digest;
@@ -51,6 +53,14 @@ pub enum Skipped {
     /// Of a newer version, or the file system refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Skipped {
+    /// Was it removed meanwhile? A run that found its work done takes its record away.
+    fn is_gone(&self) -> bool {
+        let Skipped::Store(StoreError::Io(error)) = self else { return false };
+        error.kind() == io::ErrorKind::NotFound
+    }
 }
 
 impl From<io::Error> for Skipped {
@@ -99,7 +109,25 @@ impl<'a> History<'a> {
     pub fn newest_first(
         self,
     ) -> Result<impl Iterator<Item = Result<RunRecord, Skipped>> + use<'a>, StoreError> {
-        Ok(self.files()?.into_iter().map(|file| read(&file.path)))
+        let records = self.files()?.into_iter().map(|file| read(&file.path));
+        Ok(records.filter(|record| !record.as_ref().is_err_and(Skipped::is_gone)))
+    }
+
+    /// The records in whose text all these words are, the newest run first: of a long history few are
+    /// those of certain folders, and looking for a word is a hundredth of reading a record.
+    pub fn newest_first_with(
+        self,
+        words: Vec<String>,
+    ) -> Result<impl Iterator<Item = Result<RunRecord, Skipped>> + use<'a>, StoreError> {
+        let has_all = move |file: &RunFile| {
+            let found = atomic::read_if_there(&file.path).ok().flatten();
+            found.is_none_or(|text| {
+                words.iter().all(|word| memmem::find(&text, word.as_bytes()).is_some())
+            })
+        };
+        let files = self.files()?.into_iter().filter(|file| file.path.is_file()).filter(has_all);
+        let records = files.map(|file| read(&file.path));
+        Ok(records.filter(|record| !record.as_ref().is_err_and(Skipped::is_gone)))
     }
 
     /// The whole record of a run.
@@ -180,6 +208,7 @@ impl<'a> History<'a> {
                 }
                 Err(Skipped::Unreadable { .. }) if place < keep || !is_run_id(&file.id) => {}
                 Ok(_) | Err(Skipped::Unreadable { .. }) => gone.push(file.path),
+                Err(skipped) if skipped.is_gone() => {}
                 Err(Skipped::Store(error)) => return Err(error),
             }
         }

@@ -2,9 +2,9 @@
 //!
 //! A store is shared by all `{as_of}` folders and by configurations that name other folders, and what
 //! they publish must be known before anything of it is removed. A note is a file `homes/<hash>` with the
-//! three folders, relative to the store where they lie near it, so that a project may be moved. All
-//! links are followed: whoever reaches the store by another name finds the same folders. The name is the
-//! hash of what is in it, so damage shows. Does not know which days a configuration means.
+//! three folders, relative to the store where they lie near it, so that a project may be moved. Where links
+//! lead to the store it has them twice: by the words of the paths, for who moves the project with its link,
+//! and with all links followed, for who reaches the store by another name. The name is the hash of what is in it, so damage shows. Does not know which days a configuration means.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -26,23 +26,50 @@ const HOME_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     home_version: u32,
+    #[serde(flatten)]
+    folders: Folders,
+    /// With all links followed, where that is not the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    followed: Option<Folders>,
+}
+
+/// The way from the store to each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Folders {
     processed: PathBuf,
     output: PathBuf,
     reports: PathBuf,
+}
+
+impl Folders {
+    fn from(layout: &Layout, form: impl Fn(&Path) -> PathBuf) -> Folders {
+        let store = form(&layout.store);
+        let from = |folder: &Path| relative(&store, &form(folder));
+        Folders {
+            processed: from(&layout.processed),
+            output: from(&layout.output),
+            reports: from(&layout.reports),
+        }
+    }
+
+    fn seen_from(&self, own: &Layout, store: &Path) -> Layout {
+        let at = |folder: &Path| real(&normal(&store.join(folder)));
+        Layout {
+            processed: at(&self.processed),
+            output: at(&self.output),
+            reports: at(&self.reports),
+            ..own.clone()
+        }
+    }
 }
 
 impl Store {
     /// Notes the folders of this store, unless that was done before and is still there whole.
     pub(super) fn note_home(&self, owner: &Owner) -> Result<(), StoreError> {
         let layout = self.layout();
-        let store = real(&layout.store);
-        let from = |folder: &Path| relative(&store, &real(folder));
-        let note = Note {
-            home_version: HOME_VERSION,
-            processed: from(&layout.processed),
-            output: from(&layout.output),
-            reports: from(&layout.reports),
-        };
+        let folders = Folders::from(layout, Path::to_owned);
+        let followed = Some(Folders::from(layout, real)).filter(|followed| *followed != folders);
+        let note = Note { home_version: HOME_VERSION, folders, followed };
         // Names that are no text cannot be noted; whoever looks must be told of them.
         let Ok(json) = serde_json::to_vec(&note) else { return Ok(()) };
         let path = layout.homes_dir().join(Digest::of_bytes(&json).short());
@@ -61,7 +88,7 @@ impl Store {
         let mut homes = vec![own.clone()];
         homes.extend(known.iter().cloned());
         for (_, note) in self.home_notes()? {
-            homes.extend(note.map(|note| resolved(own, &note)));
+            homes.extend(note.iter().flat_map(|note| readings(own, note)));
         }
         let (mut found, mut places) = (Vec::new(), BTreeSet::new());
         for home in homes {
@@ -78,7 +105,7 @@ impl Store {
         let own = self.layout();
         let mut notes = self.home_notes()?;
         notes.retain(|(_, note)| {
-            note.as_ref().is_some_and(|note| !has_manifests(&resolved(own, note)))
+            note.as_ref().is_some_and(|note| !readings(own, note).iter().any(has_manifests))
         });
         Ok(notes.into_iter().map(|(path, _)| path).collect())
     }
@@ -129,15 +156,12 @@ fn read(path: &Path, bytes: &[u8]) -> Result<Option<Note>, StoreError> {
     Ok(serde_json::from_slice(bytes).ok())
 }
 
-fn resolved(own: &Layout, note: &Note) -> Layout {
-    let store = real(&own.store);
-    let at = |folder: &Path| real(&normal(&store.join(folder)));
-    Layout {
-        processed: at(&note.processed),
-        output: at(&note.output),
-        reports: at(&note.reports),
-        ..own.clone()
-    }
+/// What a note may mean: seen from the store by its name, and from where that leads. Notes of earlier builds
+/// have one form, and did not say which.
+fn readings(own: &Layout, note: &Note) -> Vec<Layout> {
+    let stores = [own.store.clone(), real(&own.store)];
+    let forms = std::iter::once(&note.folders).chain(&note.followed);
+    forms.flat_map(|form| stores.each_ref().map(|store| form.seen_from(own, store))).collect()
 }
 
 fn has_manifests(home: &Layout) -> bool {
@@ -199,7 +223,7 @@ mod tests {
         let path = PathBuf::from("note");
         for text in VERSIONS {
             let note = read(&path, text.as_bytes()).unwrap().unwrap();
-            assert_eq!(note.output, Path::new("../2020-11-30/output"));
+            assert_eq!(note.folders.output, Path::new("../2020-11-30/output"));
         }
         let newer = VERSIONS[VERSIONS.len() - 1].replacen("\":1", "\":99", 1);
         let found = read(&path, newer.as_bytes());

@@ -382,7 +382,11 @@ impl<'a> Sight<'a> {
     }
 
     /// Reads the documents of a task again and judges its files as they are now, with nobody at work.
-    pub fn judge_under_lock(&self, spot: &Spot) -> Result<Vec<Finding>, VerifyError> {
+    /// With the findings the reason why the task must run again, if its manifest was set aside by now.
+    pub fn judge_under_lock(
+        &self,
+        spot: &Spot,
+    ) -> Result<(Vec<Finding>, Option<String>), VerifyError> {
         let lock = match self.nobody_at_work(spot) {
             Ok(lock) => lock,
             Err(LockError::Cancelled { .. }) => return Err(VerifyError::Stopped),
@@ -391,14 +395,16 @@ impl<'a> Sight<'a> {
                 let path = self.home(spot).manifest(stage, source);
                 let trouble = Trouble::Busy { detail: held.to_string() };
                 let (kind, by) = (FindingKind::Manifest, vec![spot.task()]);
-                return Ok(vec![Finding::of(kind, &path, trouble, by, Some(spot.clone()))]);
+                let finding = Finding::of(kind, &path, trouble, by, Some(spot.clone()));
+                return Ok((vec![finding], None));
             }
             // Where there are no locks, nobody can be asked.
             Err(LockError::Store(_)) => None,
         };
-        let findings = self.judge(spot, &self.documents(spot)?, &look);
+        let documents = self.documents(spot)?;
+        let findings = self.judge(spot, &documents, &look);
         drop(lock);
-        Ok(findings)
+        Ok((findings, documents.aside))
     }
 
     /// Waits until nobody works on a task, and keeps it so. Where there is no lock nobody ever did.

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::Store;
+use super::atomic::Owner;
 use super::census::Spot;
 use super::error::StoreError;
 use super::finding::{Finding, FindingKind, Trouble};
@@ -117,23 +118,28 @@ impl Store {
             bytes,
             ..Verification::default()
         };
+        let aside = sight.census.aside.iter().map(|aside| (aside.spot.clone(), aside.why.clone()));
+        let mut to_run: BTreeMap<Spot, String> = aside.collect();
         for (spot, task) in &tasks {
             let seen = |path: &Path| sight.seen.get(path).cloned().unwrap_or_else(|| look(path));
             if !sight.judge(spot, task, &seen).is_empty() {
-                result.findings.extend(sight.judge_under_lock(spot)?);
+                let (findings, aside) = sight.judge_under_lock(spot)?;
+                result.findings.extend(findings);
+                to_run.extend(aside.map(|why| (spot.clone(), why)));
             }
         }
         result.findings.extend(sight.judge_store(&objects, &mut result.not_kept));
         result.findings.extend(sight.census.newer.iter().map(Finding::newer));
         if scope.tasks.is_none() {
+            if repair && !self.damaged_homes()?.is_empty() {
+                self.note_homes(scope.homes)?;
+            }
             result.findings.extend(self.damaged_homes()?.iter().map(|path| damaged_home(path)));
         }
         for finding in &result.findings {
             // What the memo knows of a damaged file was true once.
             self.memo().forget(&finding.path);
         }
-        let aside = sight.census.aside.iter().map(|aside| (aside.spot.clone(), aside.why.clone()));
-        let mut to_run: BTreeMap<Spot, String> = aside.collect();
         if repair && sight.census.newer.is_empty() {
             to_run.extend(sight.mend(&mut result.findings)?);
         }
@@ -148,6 +154,15 @@ impl Store {
         Ok(result)
     }
 
+    /// Writes the notes of these folders again where they are damaged or gone.
+    fn note_homes(&self, homes: &[Layout]) -> Result<(), StoreError> {
+        let owner = Owner::of(self.layout().homes_dir().as_os_str().as_encoded_bytes());
+        for home in homes {
+            Store::open(home.clone(), self.keep).note_home(&owner)?;
+        }
+        Ok(())
+    }
+
     /// What is wrong with the published files in scope. Nothing is changed.
     pub fn published_findings(&self, scope: &Scope<'_>) -> Result<Vec<Finding>, VerifyError> {
         let mut sight = Sight::take(self, scope)?;
@@ -155,9 +170,15 @@ impl Store {
         let paths = sight.published_paths(&tasks);
         sight.seen = look_at_all(paths, scope.threads, scope.cancel, scope.on_bytes)?.0;
         let seen = |path: &Path| sight.seen.get(path).cloned().unwrap_or_else(|| look(path));
-        let mut findings: Vec<Finding> =
-            tasks.iter().flat_map(|(spot, task)| sight.judge(spot, task, &seen)).collect();
-        findings.retain(|finding| finding.kind == FindingKind::Artifact);
+        let mut findings = Vec::new();
+        for (spot, task) in &tasks {
+            if !sight.judge(spot, task, &seen).is_empty() {
+                findings.extend(sight.judge_under_lock(spot)?.0);
+            }
+        }
+        findings.retain(|finding| {
+            finding.kind == FindingKind::Artifact || matches!(finding.trouble, Trouble::Busy { .. })
+        });
         Ok(findings)
     }
 }

@@ -44,6 +44,24 @@ fn elsewhere(text: &str) -> String {
 }
 
 #[test]
+fn status_says_what_plan_says_of_a_manifest_that_was_edited() {
+    let project = Project::november();
+    project.run_all();
+    let manifest = project.view().manifest_path("features");
+    let edited = text(&manifest).replace("\"rows\": ", "\"rows\": 9");
+    write(&manifest, &edited);
+    let status = project.mp(&["status", "--json"]).json("status");
+    let plan = project.mp(&["plan", "--json"]).json("plan");
+    let of = |document: &Value, key: &str| {
+        let tasks = document["tasks"].as_array().expect("tasks").iter();
+        let mut features = tasks.filter(|task| task["task"] == "features");
+        features.next().expect("features")[key].clone()
+    };
+    assert_eq!(of(&status, "state"), "restore", "{status:#}");
+    assert_eq!(of(&status, "state"), of(&plan, "verdict"));
+}
+
+#[test]
 fn a_damaged_result_of_a_file_is_told_and_computed_again() {
     let project = Project::november();
     project.run_all();

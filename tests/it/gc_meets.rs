@@ -106,6 +106,25 @@ fn a_store_that_two_projects_reach_by_different_names_knows_both() {
 }
 
 #[test]
+fn a_store_behind_a_link_knows_its_folders_after_the_project_was_moved() {
+    let big = tempfile::tempdir().expect("a folder");
+    let mut project = Project::november();
+    std::fs::create_dir_all(big.path().join("deep/store")).expect("a folder");
+    std::os::unix::fs::symlink(big.path().join("deep/store"), project.path("data/.mp"))
+        .expect("a link");
+    let keys = ["data_paths.processed", "data_paths.output", "quality.quality_report_path"];
+    keys.iter().for_each(|key| project.set(key, json!(format!("data/other/{key}"))));
+    project.run_all();
+    keys.iter().for_each(|key| project.unset(key));
+    project.run_all();
+    let moved = crate::crash::copy_of(&project);
+    std::fs::remove_dir_all(project.path("data")).expect("gone");
+    assert_eq!(listed(&moved, &["--keep-runs", "0"]), Vec::<Value>::new());
+    let facts = moved.mp(&["verify", "--json"]).success().json("verify");
+    assert_eq!(facts["manifests"], json!(16), "{facts:#}");
+}
+
+#[test]
 fn a_data_folder_behind_a_link_is_one_home() {
     let elsewhere = tempfile::tempdir().expect("a folder");
     let project = Project::november();
@@ -156,6 +175,9 @@ fn a_damaged_note_of_folders_stops_gc_until_a_commit_writes_it_again() {
     for key in ["data_paths.processed", "data_paths.output", "quality.quality_report_path"] {
         project.unset(key);
     }
+    project.mp(&["verify", "--repair"]).success();
+    assert_eq!(std::fs::read(&notes[0]).expect("a note"), whole, "its folders are known");
+    std::fs::write(&notes[0], "junk").expect("damaged");
     project.mp(&["run", "quality", "--force"]).success();
     assert_eq!(std::fs::read(&notes[0]).expect("a note"), whole);
     assert_eq!(listed(&project, &["--keep-runs", "0"]), Vec::<Value>::new());

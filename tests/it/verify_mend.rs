@@ -157,6 +157,26 @@ fn repairs_at_once_do_not_trip_over_each_other() {
 }
 
 #[test]
+fn nobody_is_told_that_all_is_well_while_another_repair_sets_a_task_aside() {
+    let project = Project::november();
+    let gold = project.view().gold_path();
+    for _ in 0..8 {
+        project.run_all();
+        make_writable(&gold);
+        std::fs::write(&gold, "junk").expect("written");
+        let start = || {
+            let mut command = project.command(&["verify", "--repair"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("mp starts")
+        };
+        let children: Vec<_> = (0..5).map(|_| start()).collect();
+        for child in children {
+            let output = child.wait_with_output().expect("ended");
+            Outcome::new("mp verify --repair".to_owned(), output).fails(1);
+        }
+    }
+}
+
+#[test]
 fn what_a_link_leads_to_is_not_touched_and_never_an_object() {
     let project = Project::november();
     project.run_all();
