@@ -35,8 +35,8 @@ pub fn runs_of(files: &[NumberedFile]) -> Vec<Run<'_>> {
     runs
 }
 
-/// A record and the keys to sort it by.
-const ROW_BYTES: u64 = 80;
+/// A record, its hash and the keys to sort it by.
+const ROW_BYTES: u64 = 88;
 /// Rows that are sorted within the second cache of a processor.
 const FEW_ROWS: u64 = 32 << 10;
 /// Texts are held as they are packed, and named once more where they are numbered.

@@ -202,7 +202,7 @@ fn ctrl_c_leaves_no_scratch_folder_and_kill_one_that_gc_finds() {
         let mut command = project.command(&["verify", "--rebuild"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("mp starts");
-        while !rebuild.exists() {
+        while !std::fs::read_dir(&rebuild).is_ok_and(|mut folders| folders.next().is_some()) {
             std::thread::sleep(Duration::from_micros(100));
         }
         // It stands still, so that it cannot be done before the signal comes.
