@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::clock::Moment;
+use super::keep::is_old;
 use super::layout::Layout;
 use super::lock::{Lock, LockError};
 use super::parsed::list;
 
+/// A lock is made at once after its folder.
+const UNLOCKED_GRACE: Duration = Duration::from_secs(60);
 const PREFIX: &str = "mp-rebuild-";
 
 /// A folder of its own for one computation.
@@ -55,11 +59,16 @@ impl Drop for ScratchFolder {
     }
 }
 
-/// Is that a scratch folder in which nobody works any more?
+/// Is that a scratch folder in which nobody works any more? One without a lock is just being made, or its
+/// maker was killed before it had one.
 pub(super) fn is_left(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let lock = Layout::scratch_lock(path);
-    name.starts_with(PREFIX) && lock.is_file() && Lock::held(&lock).is_none()
+    let is_deserted = || match lock.is_file() {
+        true => Lock::held(&lock).is_none(),
+        false => is_old(path, Moment::now().system_time(), UNLOCKED_GRACE),
+    };
+    name.starts_with(PREFIX) && is_deserted()
 }
 
 #[cfg(test)]
@@ -75,7 +84,13 @@ mod tests {
         let left = base.join("mp-rebuild-1");
         fs_err::create_dir_all(&left).unwrap();
         fs_err::write(Layout::scratch_lock(&left), "").unwrap();
+        let unlocked = ["mp-rebuild-old", "mp-rebuild-new"].map(|name| base.join(name));
+        unlocked.iter().for_each(|path| fs_err::create_dir(path).unwrap());
+        let then = std::time::SystemTime::now() - 2 * UNLOCKED_GRACE;
+        std::fs::File::open(&unlocked[0]).unwrap().set_modified(then).unwrap();
         let first = ScratchFolder::make(&base, "2", true).unwrap();
+        assert!(!unlocked[0].exists() && unlocked[1].exists());
+        fs_err::remove_dir(&unlocked[1]).unwrap();
         assert!(first.path.is_dir() && theirs.is_dir() && !left.exists());
         let second = ScratchFolder::make(&base, "3", true).unwrap();
         assert!(first.path.is_dir() && !is_left(&first.path));

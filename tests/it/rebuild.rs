@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::crash::files_below;
 use crate::outcome::Outcome;
 use crate::project::Project;
 use crate::snapshot::Snapshot;
@@ -202,7 +203,8 @@ fn ctrl_c_leaves_no_scratch_folder_and_kill_one_that_gc_finds() {
         let mut command = project.command(&["verify", "--rebuild"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("mp starts");
-        while !std::fs::read_dir(&rebuild).is_ok_and(|mut folders| folders.next().is_some()) {
+        // From then on it is found whatever happens.
+        while !files_below(&rebuild).iter().any(|path| path.ends_with("in-use.lock")) {
             std::thread::sleep(Duration::from_micros(100));
         }
         // It stands still, so that it cannot be done before the signal comes.
