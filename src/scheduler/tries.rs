@@ -57,7 +57,8 @@ impl Scheduler<'_> {
         let tries = self.options.tries.over(self.graph.tries(task));
         let (mut retry, mut first_error) = (0, None);
         loop {
-            let mut result = Turn::new(self, run, plan, task, concurrency, tries.timeout).take();
+            let turn = Turn::new(self, run, plan, task, concurrency, tries.timeout);
+            let mut result = if retry == 0 { turn.take() } else { turn.again().take() };
             result.retries = retry;
             result.first_error.clone_from(&first_error);
             let is_failure = matches!(result.state, TaskState::Failed | TaskState::Blocked);

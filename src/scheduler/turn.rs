@@ -42,6 +42,8 @@ pub(super) struct Turn<'a> {
     pub task: &'a TaskId,
     pub concurrency: usize,
     timeout: Option<Duration>,
+    /// It was begun before: that the run ends is not for it.
+    is_retry: bool,
     watch: Stopwatch,
     reasons: Vec<Reason>,
     timings: Timings,
@@ -70,12 +72,18 @@ impl<'a> Turn<'a> {
             task,
             concurrency,
             timeout,
+            is_retry: false,
             watch,
             reasons,
             timings,
             upstream,
             warnings,
         }
+    }
+
+    /// The turn of a task that had one in this run.
+    pub(super) fn again(self) -> Turn<'a> {
+        Turn { is_retry: true, ..self }
     }
 
     /// Takes the turn, whatever comes. A failure is not told yet: there may be another try.
@@ -180,7 +188,7 @@ impl<'a> Turn<'a> {
                 return Ok(Ended::Remembered(Box::new(remembered)));
             }
         }
-        if self.run.is_ending() {
+        if self.run.is_ending() && !self.is_retry {
             return Ok(Ended::NotBegun);
         }
         self.run.hold(scheduler, self.task)?;

@@ -46,6 +46,20 @@ fn a_task_is_tried_again_as_often_as_asked() {
 }
 
 #[test]
+fn a_task_that_was_tried_is_never_said_not_to_have_begun() {
+    for round in 0..150 {
+        let mut project = Project::with("  a: {}\n  b: {}\n");
+        project.behaviour.insert("a".to_owned(), Behaviour::FailsFirst(1, ExitCode::Failure));
+        project.behaviour.insert("b".to_owned(), Behaviour::Fails(ExitCode::Contract));
+        project.options.tries.retries = Some(1);
+        let summary = project.run(&[]);
+        let state = summary.tasks[0].state;
+        let began = project.tries("a") > 0;
+        assert_eq!(state == TaskState::NotBegun, !began, "round {round}: {state:?}");
+    }
+}
+
+#[test]
 fn after_the_last_retry_the_failure_is_told_once() {
     let mut project = carousel("extract.taps", Behaviour::Fails(ExitCode::Temporary));
     project.options.tries.retries = Some(2);
