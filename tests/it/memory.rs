@@ -34,13 +34,15 @@ fn peak(project: &Project) -> u64 {
     command.stdout(Stdio::null()).stderr(Stdio::inherit());
     let mut child = command.spawn().expect("mp starts");
     let status = format!("/proc/{}/status", child.id());
-    let mut peak_kb = 0;
+    let (mut peak_kb, mut huge_pages) = (0, None);
     let code = loop {
         // The high-water mark only rises, so the last reading before the end is the peak.
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         peak_kb = kb.unwrap_or(peak_kb);
+        let huge = text.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+        huge_pages = huge.map(|value| value.trim() == "1").or(huge_pages);
         if let Some(code) = child.try_wait().expect("a child") {
             break code;
         }
@@ -48,6 +50,8 @@ fn peak(project: &Project) -> u64 {
     };
     assert!(code.success(), "{code}");
     assert!(peak_kb > 0, "no reading of {status}");
+    // Whether the kernel hands out pages of 2 MiB depends on the machine: the promise may not.
+    assert_ne!(huge_pages, Some(true), "huge pages are not switched off");
     peak_kb * 1024
 }
 
