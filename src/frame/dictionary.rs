@@ -24,12 +24,12 @@ impl Dictionary {
         values: impl ExactSizeIterator<Item = u64> + Clone,
         span: Option<(i64, i64)>,
     ) -> Option<Dictionary> {
-        let Some((min, max)) = span else { return hashed(values) };
+        let Some((min, max)) = span else { return sparse(values, None) };
         let width = max.abs_diff(min);
         dense::<1>(values.clone(), min as u64, width)
             .or_else(|| dense::<DAY>(values.clone(), min as u64, width))
             .or_else(|| dense::<SECOND>(values.clone(), min as u64, width))
-            .or_else(|| hashed(values))
+            .or_else(|| sparse(values, Some(min as u64)))
     }
 }
 
@@ -61,17 +61,30 @@ fn dense<const UNIT: u64>(
     Some(dictionary)
 }
 
-/// Looks values up in a hash table with open addressing.
-fn hashed(values: impl ExactSizeIterator<Item = u64>) -> Option<Dictionary> {
+/// Looks values up in a hash table with open addressing, except for those near the least one, where
+/// it is known: most amounts are small, however large a few of them are.
+fn sparse(values: impl ExactSizeIterator<Item = u64>, min: Option<u64>) -> Option<Dictionary> {
     let limit = values.len() / 2;
     let mut dictionary = Dictionary::default();
     dictionary.codes.reserve_exact(values.len());
+    // One more than the code; 0 where there is none.
+    let mut near = vec![0; min.map_or(0, |_| DENSE as usize)];
+    let min = min.unwrap_or(0);
     let mut table = Table::new(10);
     let mut last = None;
     for (row, value) in values.enumerate() {
         let code = match last {
             Some((known, code)) if known == value => code,
-            _ => table.code(value, &mut dictionary.distinct),
+            _ => match near.get_mut(value.wrapping_sub(min) as usize) {
+                Some(code) => {
+                    if *code == 0 {
+                        dictionary.distinct.push(value);
+                        *code = dictionary.distinct.len() as u32;
+                    }
+                    *code - 1
+                }
+                None => table.code(value, &mut dictionary.distinct),
+            },
         };
         last = Some((value, code));
         dictionary.codes.push(code);
@@ -86,13 +99,15 @@ fn hashed(values: impl ExactSizeIterator<Item = u64>) -> Option<Dictionary> {
 /// Codes by hash; the values themselves are kept by the dictionary.
 struct Table {
     bits: u32,
+    /// How many there are.
+    count: usize,
     /// One more than the code; 0 where there is none.
     slots: Vec<u32>,
 }
 
 impl Table {
     fn new(bits: u32) -> Table {
-        Table { bits, slots: vec![0; 1 << bits] }
+        Table { bits, count: 0, slots: vec![0; 1 << bits] }
     }
 
     #[inline]
@@ -114,17 +129,23 @@ impl Table {
         }
         distinct.push(value);
         self.slots[slot] = distinct.len() as u32;
-        if distinct.len() * 2 > self.slots.len() {
-            *self = Table::new(self.bits + 2);
-            for (code, &value) in distinct.iter().enumerate() {
-                let mut slot = self.slot(value);
-                while self.slots[slot] != 0 {
-                    slot = (slot + 1) & (self.slots.len() - 1);
-                }
-                self.slots[slot] = code as u32 + 1;
-            }
+        self.count += 1;
+        if self.count * 2 > self.slots.len() {
+            self.grow(distinct);
         }
         distinct.len() as u32 - 1
+    }
+
+    fn grow(&mut self, distinct: &[u64]) {
+        let mut grown = Table { count: self.count, ..Table::new(self.bits + 2) };
+        for &code in self.slots.iter().filter(|&&code| code != 0) {
+            let mut slot = grown.slot(distinct[code as usize - 1]);
+            while grown.slots[slot] != 0 {
+                slot = (slot + 1) & (grown.slots.len() - 1);
+            }
+            grown.slots[slot] = code;
+        }
+        *self = grown;
     }
 }
 
@@ -146,7 +167,7 @@ mod tests {
             }
             let span = values.iter().min().zip(values.iter().max()).map(|(a, b)| (*a, *b));
             let wide: Vec<u64> = values.iter().map(|&value| value as u64).collect();
-            let hashed = Dictionary::of(wide.iter().copied(), None);
+            let sparse = Dictionary::of(wide.iter().copied(), None);
             let dense = Dictionary::of(wide.iter().copied(), span.or(Some((0, 0))));
             if let Some(dense) = &dense {
                 let back: Vec<u64> =
@@ -154,9 +175,24 @@ mod tests {
                 prop_assert_eq!(&back, &wide);
             }
             prop_assert!(dense.is_some() || odd.is_some_and(|odd| odd < values.len()));
-            if hashed.is_some() {
-                prop_assert_eq!(hashed, dense);
+            if sparse.is_some() {
+                prop_assert_eq!(sparse, dense);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn where_values_lie_changes_no_code(
+            mut values in proptest::collection::vec(
+                prop_oneof![4 => 0..300i64, 1 => DENSE as i64 - 2..DENSE as i64 + 5000], 0..20_000,
+            ),
+            far in any::<i64>(),
+        ) {
+            values.push(far);
+            let least = values.iter().min().map(|&value| value as u64);
+            let wide = || values.iter().map(|&value| value as u64);
+            prop_assert_eq!(sparse(wide(), least), sparse(wide(), None));
         }
     }
 

@@ -44,7 +44,6 @@ impl Sorter {
         self.sort_keys();
         let place = |key: u64| (key & ((1 << place_bits) - 1)) as usize;
         let same = |a: u64, b: u64| (a ^ b) >> place_bits == 0;
-        let order = |a: &Record, b: &Record| user_order(a, b, long, ranks);
         let fetched = &mut self.fetched;
         let mut rest = &self.keys[..];
         while !rest.is_empty() {
@@ -62,8 +61,12 @@ impl Sorter {
                 let length = keys.iter().take_while(|&&key| same(key, first)).count();
                 let (group, after) = rows.split_at_mut(length);
                 (rows, keys) = (after, &keys[length..]);
-                if length > 1 && !group.is_sorted_by(|a, b| order(a, b) != Ordering::Greater) {
-                    group.sort_unstable_by(order);
+                if let Some((one, others)) = group.split_first()
+                    && others.iter().all(|other| other.user == one.user)
+                {
+                    sort_if_needed(group, |a, b| row_order(a, b, ranks));
+                } else {
+                    sort_if_needed(group, |a, b| user_order(a, b, long, ranks));
                 }
                 let mut last: Option<&UserText> = None;
                 for record in &*group {
@@ -124,18 +127,31 @@ impl Sorter {
     }
 }
 
-/// The user order of two records.
+/// Files follow one another in time more often than not, so rows are often in order already.
 #[inline]
+fn sort_if_needed(group: &mut [Record], order: impl Fn(&Record, &Record) -> Ordering) {
+    if !group.is_sorted_by(|a, b| order(a, b) != Ordering::Greater) {
+        group.sort_unstable_by(order);
+    }
+}
+
+/// The user order of two records.
 fn user_order(a: &Record, b: &Record, long: &[u8], ranks: &[u32]) -> Ordering {
-    let same = a.user == b.user && a.user.is_inline();
-    let user = || a.user.get(long).cmp(b.user.get(long));
-    let user = if same { Ordering::Equal } else { a.hash.cmp(&b.hash).then_with(user) };
+    a.hash
+        .cmp(&b.hash)
+        .then_with(|| a.user.get(long).cmp(b.user.get(long)))
+        .then_with(|| row_order(a, b, ranks))
+}
+
+/// The user order of two records of one user.
+#[inline]
+fn row_order(a: &Record, b: &Record, ranks: &[u32]) -> Ordering {
     let rank = |record: &Record| ranks[record.value_prop as usize];
-    user.then_with(|| a.timestamp_us.cmp(&b.timestamp_us))
+    let rest = |record: &Record| (record.measure, record.file, record.row_number);
+    a.timestamp_us
+        .cmp(&b.timestamp_us)
         .then_with(|| rank(a).cmp(&rank(b)))
-        .then_with(|| a.measure.cmp(&b.measure))
-        .then_with(|| a.file.cmp(&b.file))
-        .then_with(|| a.row_number.cmp(&b.row_number))
+        .then_with(|| rest(a).cmp(&rest(b)))
 }
 
 #[cfg(test)]
