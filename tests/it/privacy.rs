@@ -82,7 +82,7 @@ fn rejects_are_for_the_owner_and_group_whatever_the_umask() {
         let mut project = project();
         let run = |project: &Project, code| {
             let script = format!("umask {umask}; exec \"$0\" \"$@\"");
-            let plain = project.command(&["run", "--all"]);
+            let plain = project.command(&["run", "--all", "-k"]);
             let mut command = Command::new("sh");
             command.arg("-c").arg(script).arg(plain.get_program()).args(plain.get_args());
             command.current_dir(project.root());
