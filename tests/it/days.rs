@@ -238,7 +238,9 @@ fn days_that_were_done_can_be_run_again_side_by_side() {
         stage_for_all(&project, &days, stage);
     }
     assert_eq!(count_in(&project, "results/extract.prints"), 3);
-    let before = project.snapshot();
+    // What is known of raw files by their times may be written down as soon as they are old enough.
+    let all_but_memo = || project.snapshot().without("data/.mp/memo");
+    let before = all_but_memo();
     stage_for_all(&project, &days, "extract");
-    before.assert_same(&project.snapshot());
+    before.assert_same(&all_but_memo());
 }

@@ -97,7 +97,7 @@ fn a_failed_stage_is_re_run_alone() {
 #[test]
 fn a_failure_blocks_what_follows_and_nothing_else() {
     let project = Project::november();
-    project.mp_env(&["run", "--all"], PANIC, "preprocess.taps").fails(70);
+    project.mp_env(&["run", "--all", "-k"], PANIC, "preprocess.taps").fails(70);
     let done: Vec<_> = project.view().runs().into_keys().collect();
     let want = [
         "extract.payments",
